@@ -1,0 +1,74 @@
+"""Every named part of the product: one table a kind, one line a part.
+
+A part is written as "module:attribute" and imported on first use, so that flags can list the
+names without importing TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfcap.errors import InputError
+
+
+class Registry(Mapping[str, Any]):
+    """Maps names to lazily imported objects; an unknown name is an error that lists the known ones."""
+
+    def __init__(self, kind: str, targets: Mapping[str, str]) -> None:
+        self.kind = kind
+        self._targets = dict(targets)
+
+    def check(self, name: str) -> str:
+        """Returns `name` if it is registered; raises InputError listing the known names otherwise."""
+        if name not in self._targets:
+            raise InputError(f"Unknown {self.kind}", received=repr(name), expected="one of " + ", ".join(self._targets))
+        return name
+
+    def __getitem__(self, name: str) -> Any:
+        module, attribute = self._targets[self.check(name)].split(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._targets)
+
+    def __len__(self) -> int:
+        return len(self._targets)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._targets
+
+
+DATASETS = Registry(
+    "data set",
+    {
+        "scenes": "tfrecords_builder.scenes:Scenes",
+        "coco_captions": "tfrecords_builder.coco_captions:CocoCaptions",
+        "flickr8k": "tfrecords_builder.flickr:Flickr8k",
+    },
+)
+CAPTIONERS = Registry("captioner", {"resnet50_lstm": "tfcap.models.lstm:LSTMCaptioner"})
+ENCODERS = Registry(
+    "image encoder",
+    {
+        "resnet50": "tfcap.models.encoders:ResNet50",
+        "mobilenet_v2": "tfcap.models.encoders:MobileNetV2",
+        "small_resnet": "tfcap.models.encoders:SmallResNet",
+    },
+)
+SCORES = Registry(
+    "score",
+    {
+        "gradient_norm": "tfcap.scoring.gradient_norms:GradientNorm",
+        "loss": "tfcap.scoring.losses:TeacherLoss",
+    },
+)
+SELECTORS = Registry(
+    "selector",
+    {
+        "random": "tfcap.selection.random:Random",
+        "gradient_norm": "tfcap.selection.hardest:GradientNorm",
+        "loss": "tfcap.selection.hardest:Loss",
+    },
+)

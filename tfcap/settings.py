@@ -1,0 +1,257 @@
+"""What an experiment is: frozen groups of settings, checked when made, equal to and from JSON.
+
+`flags/` makes one command-line flag of every field; a notebook makes `Settings(...)` itself.
+A field that is None takes the value that suits the data set and the encoder; `resolve` fills it in.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfcap import registry
+from tfcap.errors import InputError
+from tfcap.files import hash_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """What a field accepts, in words a flag's help can show and in a check."""
+
+    low: float | None = None
+    high: float | None = None
+    choices: Sequence[str] | registry.Registry | None = None
+    open_low: bool = False
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.choices is not None:
+            return "one of " + ", ".join(self.choices)
+        words = f" {self.unit}" if self.unit else ""
+        if self.low is None:
+            return self.unit
+        bracket = "(" if self.open_low else "["
+        return f"in {bracket}{self.low:g}, {self.high:g}]{words}" if self.high is not None else (
+            f"{'above' if self.open_low else 'at least'} {self.low:g}{words}"
+        )
+
+    def check(self, name: str, value: Any) -> None:
+        """Raises InputError naming the field `name` if `value` lies outside."""
+        if isinstance(self.choices, registry.Registry):
+            self.choices.check(value)
+        elif self.choices is not None and value not in self.choices:
+            raise InputError(f"Unknown --{name}", received=repr(value), expected=self)
+        if self.low is not None:
+            too_low = value <= self.low if self.open_low else value < self.low
+            if not (value == value) or too_low or (self.high is not None and value > self.high):
+                raise InputError(f"--{name} is out of range", received=value, expected=self)
+
+
+def _field(default: Any, **range_words: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"range": Range(**range_words)})
+
+
+def plain_type(field: dataclasses.Field[Any], group: type) -> type:
+    """Returns the type of a field with the None of an optional one left out: str, int, float or bool."""
+    hint = typing.get_type_hints(group)[field.name]
+    if isinstance(hint, types.UnionType):
+        (hint,) = [member for member in typing.get_args(hint) if member is not type(None)]
+    return hint
+
+
+class _Group:
+    """Checks every field's type and range when an instance is made."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if value is None and field.default is None:
+                continue
+            expected = plain_type(field, type(self))
+            if expected is float and type(value) is int:
+                value = float(value)
+                object.__setattr__(self, field.name, value)
+            if type(value) is not expected:
+                raise InputError(f"--{field.name} has the wrong type", received=repr(value), expected=expected.__name__)
+            field.metadata["range"].check(field.name, value)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(_Group):
+    dataset: str = _field("scenes", choices=registry.DATASETS)
+    source: str = _field("", unit="folder")
+    data_dir: str = _field("data", unit="folder")
+    coco_split: str = _field("official", choices=("official", "karpathy", "val2017"))
+    karpathy_json: str = _field("", unit="file")
+    scenes_size: int = _field(2500, low=10, high=100_000, unit="images")
+    scenes_seed: int = _field(0, low=0, high=2**31 - 1)
+    resize_shorter_side: int = _field(0, low=0, high=4096, unit="pixels; 0 keeps the size")
+    shards: int = _field(0, low=0, high=4096, unit="shards a split; 0 lets TFDS choose")
+    image_size: int | None = _field(None, low=16, high=1024, unit="pixels a side")
+    max_tokens: int = _field(32, low=2, high=512, unit="tokens, begin and end included")
+    min_word_count: int = _field(5, low=1, high=10**6, unit="occurrences in the train split")
+    augment: str | None = _field(None, choices=("none", "crop", "flip", "crop_flip"))
+    limit: int = _field(0, low=0, high=10**9, unit="images a split; 0 takes all")
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectionSettings(_Group):
+    selector: str = _field("random", choices=registry.SELECTORS)
+    fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
+    proxy_epochs: int = _field(8, low=0, high=10_000, unit="epochs")
+    teacher: str = _field("", unit="run folder")
+    score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSettings(_Group):
+    model: str = _field("resnet50_lstm", choices=registry.CAPTIONERS)
+    encoder: str | None = _field(None, choices=registry.ENCODERS)
+    encoder_weights: str | None = _field(None, unit="imagenet, none or a .weights.h5 file")
+    freeze_encoder: bool | None = _field(None)
+    units: int | None = _field(None, low=1, high=16_384, unit="LSTM units")
+    embedding_size: int | None = _field(None, low=1, high=16_384, unit="dimensions")
+    dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings(_Group):
+    epochs: int | None = _field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
+    batch_size: int | None = _field(None, low=1, high=1_000_000, unit="images over all replicas")
+    learning_rate: float = _field(1e-3, low=0, open_low=True, high=100)
+    weight_decay: float = _field(0.01, low=0, high=100)
+    warmup_fraction: float = _field(0.05, low=0, high=1, unit="of the steps")
+    clip_norm: float = _field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
+    label_smoothing: float = _field(0.0, low=0, high=0.9)
+    validate_every: int | None = _field(None, low=1, high=100_000, unit="epochs")
+    checkpoint_every: int = _field(0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends")
+    strategy: str = _field("auto", choices=("auto", "single", "mirrored", "multiworker"))
+    xla: bool = _field(True)
+    virtual_devices: int = _field(0, low=0, high=64, unit="logical CPU devices; 0 leaves the machine as it is")
+    mixed_precision: bool = _field(False)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSettings(_Group):
+    beams: int = _field(3, low=1, high=64, unit="beams; 1 is greedy")
+    length_penalty: float = _field(1.0, low=0, high=10, unit="exponent of the caption's length")
+    eval_batch_size: int = _field(50, low=1, high=65_536, unit="images")
+    bootstrap_resamples: int = _field(1000, low=10, high=1_000_000, unit="resamples")
+    java: str = _field("auto", choices=("auto", "never", "require"))
+    samples: int = _field(12, low=1, high=100, unit="pictures in samples.png")
+    export: bool = _field(True)
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings(_Group):
+    run_dir: str = _field("", unit="folder")
+    seed: int = _field(0, low=0, high=2**31 - 1)
+    resume: bool = _field(True)
+    progress: bool = _field(True)
+
+
+# What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
+_FOR_SCENES: dict[str, dict[str, Any]] = {
+    "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128},
+    "training": {"epochs": 40, "batch_size": 50, "validate_every": 10},
+}
+_FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
+    "model": {"encoder": "resnet50", "units": 512, "embedding_size": 512},
+    "training": {"epochs": 30, "batch_size": 128, "validate_every": 1},
+}
+
+# Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
+NEUTRAL = frozenset(
+    {"source", "data_dir", "shards", "run_dir", "resume", "progress", "checkpoint_every", "strategy", "xla", "virtual_devices", "samples", "export"}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """One experiment, whole."""
+
+    data: DataSettings = dataclasses.field(default_factory=DataSettings)
+    selection: SelectionSettings = dataclasses.field(default_factory=SelectionSettings)
+    model: ModelSettings = dataclasses.field(default_factory=ModelSettings)
+    training: TrainingSettings = dataclasses.field(default_factory=TrainingSettings)
+    evaluation: EvaluationSettings = dataclasses.field(default_factory=EvaluationSettings)
+    run: RunSettings = dataclasses.field(default_factory=RunSettings)
+
+    def replace(self, **values: Any) -> Settings:
+        """Returns a copy with fields replaced by name, whichever group they are in: `settings.replace(seed=1)`."""
+        groups = {}
+        for group in dataclasses.fields(self):
+            current = getattr(self, group.name)
+            names = {field.name for field in dataclasses.fields(current)}
+            groups[group.name] = dataclasses.replace(current, **{k: values.pop(k) for k in list(values) if k in names})
+        if values:
+            raise InputError("Unknown setting", received=", ".join(values), expected="a field of " + ", ".join(groups))
+        return Settings(**groups)
+
+    def resolve(self) -> Settings:
+        """Returns a copy in which every None has become the value that suits the data set and the encoder."""
+        defaults = _FOR_SCENES if self.data.dataset == "scenes" else _FOR_PHOTOGRAPHS
+        flat = {name: value for group in defaults.values() for name, value in group.items()}
+        settings = self.replace(**{name: value for name, value in flat.items() if self.get(name) is None})
+        small = settings.model.encoder == "small_resnet"
+        weights = settings.model.encoder_weights or ("none" if small else "imagenet")
+        encoder = {
+            "encoder_weights": weights,
+            "image_size": 64 if small else 224,
+            "freeze_encoder": weights != "none",
+        }
+        settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
+        if settings.data.augment is None:  # a cached feature has one view of its image
+            settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
+        settings._check_together()
+        run_dir = settings.run.run_dir or "runs/{}-{}-{}-{:g}-s{}".format(
+            settings.data.dataset, settings.model.model, settings.selection.selector, settings.selection.fraction, settings.run.seed
+        )
+        return settings.replace(run_dir=run_dir)
+
+    def _check_together(self) -> None:
+        """Raises InputError for fields that are right alone and wrong together."""
+        if self.model.freeze_encoder and self.model.encoder_weights == "none":
+            raise InputError(
+                "--freeze_encoder with --encoder_weights=none would keep a random encoder",
+                expected="weights for the encoder, or --nofreeze_encoder",
+            )
+        if self.model.freeze_encoder and self.data.augment != "none":
+            raise InputError(
+                "A frozen encoder reads each image once into the feature cache and cannot be augmented",
+                received=f"--augment={self.data.augment}",
+                expected="--augment=none, or --nofreeze_encoder",
+            )
+        if self.data.coco_split == "karpathy" and not self.data.karpathy_json:
+            raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
+
+    def get(self, name: str) -> Any:
+        """Returns the value of the field `name`, whichever group it is in."""
+        for group in dataclasses.fields(self):
+            if hasattr(getattr(self, group.name), name):
+                return getattr(getattr(self, group.name), name)
+        raise InputError("Unknown setting", received=name)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Returns the settings as nested dicts of plain values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Mapping[str, Any]]) -> Settings:
+        """Returns the settings that `to_json` gave; raises InputError for unknown groups or fields."""
+        flat = [(group, name, item) for group, fields in value.items() for name, item in fields.items()]
+        return cls().replace(**{name: item for _, name, item in flat})
+
+    def difference(self, other: Settings) -> dict[str, tuple[Any, Any]]:
+        """Returns {field: (ours, theirs)} for the fields that differ and that change the numbers."""
+        ours = {name: item for fields in self.to_json().values() for name, item in fields.items()}
+        theirs = {name: item for fields in other.to_json().values() for name, item in fields.items()}
+        return {name: (ours[name], theirs[name]) for name in ours if name not in NEUTRAL and ours[name] != theirs[name]}
+
+    def hash(self) -> str:
+        """Returns 16 hex digits that are equal exactly when no field that changes the numbers differs."""
+        flat = {name: item for fields in self.to_json().values() for name, item in fields.items()}
+        return hash_of({name: item for name, item in flat.items() if name not in NEUTRAL})[:16]
