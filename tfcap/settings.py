@@ -34,8 +34,10 @@ class Range:
         if self.low is None:
             return self.unit
         bracket = "(" if self.open_low else "["
-        return f"in {bracket}{self.low:g}, {self.high:g}]{words}" if self.high is not None else (
-            f"{'above' if self.open_low else 'at least'} {self.low:g}{words}"
+        return (
+            f"in {bracket}{self.low:g}, {self.high:g}]{words}"
+            if self.high is not None
+            else (f"{'above' if self.open_low else 'at least'} {self.low:g}{words}")
         )
 
     def check(self, name: str, value: Any) -> None:
@@ -101,7 +103,7 @@ class DataSettings(_Group):
 class SelectionSettings(_Group):
     selector: str = _field("random", choices=registry.SELECTORS)
     fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
-    proxy_epochs: int = _field(8, low=0, high=10_000, unit="epochs")
+    proxy_epochs: int | None = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
 
@@ -127,7 +129,9 @@ class TrainingSettings(_Group):
     clip_norm: float = _field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
     label_smoothing: float = _field(0.0, low=0, high=0.9)
     validate_every: int | None = _field(None, low=1, high=100_000, unit="epochs")
-    checkpoint_every: int = _field(0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends")
+    checkpoint_every: int = _field(
+        0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends"
+    )
     strategy: str = _field("auto", choices=("auto", "single", "mirrored", "multiworker"))
     xla: bool = _field(True)
     virtual_devices: int = _field(0, low=0, high=64, unit="logical CPU devices; 0 leaves the machine as it is")
@@ -165,7 +169,20 @@ _FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
 
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
 NEUTRAL = frozenset(
-    {"source", "data_dir", "shards", "run_dir", "resume", "progress", "checkpoint_every", "strategy", "xla", "virtual_devices", "samples", "export"}
+    {
+        "source",
+        "data_dir",
+        "shards",
+        "run_dir",
+        "resume",
+        "progress",
+        "checkpoint_every",
+        "strategy",
+        "xla",
+        "virtual_devices",
+        "samples",
+        "export",
+    }
 )
 
 
@@ -208,7 +225,11 @@ class Settings:
             settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
         settings._check_together()
         run_dir = settings.run.run_dir or "runs/{}-{}-{}-{:g}-s{}".format(
-            settings.data.dataset, settings.model.model, settings.selection.selector, settings.selection.fraction, settings.run.seed
+            settings.data.dataset,
+            settings.model.model,
+            settings.selection.selector,
+            settings.selection.fraction,
+            settings.run.seed,
         )
         return settings.replace(run_dir=run_dir)
 

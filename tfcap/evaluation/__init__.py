@@ -1,0 +1,1 @@
+"""Scores of generated captions with confidence intervals; imports nothing else of tfcap but its errors."""

@@ -1,0 +1,19 @@
+"""Data: which images and captions, and how they are read."""
+
+HELP = {
+    "dataset": "The data set.",
+    "source": "Folder with the source images and captions; scenes needs none.",
+    "data_dir": "Folder under which data sets are built as TFRecords, and feature caches are kept.",
+    "coco_split": "Which split of COCO: official (train2017 against val2017), karpathy (needs --karpathy_json),"
+    " or val2017 (the 5,000 images of val2017, 0.8/0.1/0.1).",
+    "karpathy_json": "The file dataset_coco.json of Karpathy's split.",
+    "scenes_size": "How many scenes are rendered, 0.8/0.1/0.1 of them for train, validation and test.",
+    "scenes_seed": "Seed of the rendered scenes.",
+    "resize_shorter_side": "Resizes larger images once, when building, to this shorter side.",
+    "shards": "TFRecord files a split.",
+    "image_size": "Side of the square image that the encoder sees.",
+    "max_tokens": "Longest caption.",
+    "min_word_count": "Rarer words become <unk>.",
+    "augment": "Augmentation of training images; needs --nofreeze_encoder.",
+    "limit": "Takes only the first images of each split, for a trial.",
+}

@@ -1,0 +1,11 @@
+"""Model: which captioner, from which image encoder."""
+
+HELP = {
+    "model": "The captioner.",
+    "encoder": "The image encoder.",
+    "encoder_weights": "Weights of the encoder: imagenet, none (random start) or a file.",
+    "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
+    "units": "Width of the LSTM.",
+    "embedding_size": "Width of the word embedding.",
+    "dropout": "Dropout of the decoder's input and output.",
+}

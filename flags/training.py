@@ -1,0 +1,17 @@
+"""Training: how long, how fast, on what devices."""
+
+HELP = {
+    "epochs": "Training epochs; each kept image is seen once an epoch with one of its captions.",
+    "batch_size": "Images of one optimizer step.",
+    "learning_rate": "Peak learning rate of AdamW, reached after warm-up and followed by a cosine to zero.",
+    "weight_decay": "Decoupled weight decay of AdamW.",
+    "warmup_fraction": "Steps of linear warm-up.",
+    "clip_norm": "Clips the global gradient norm.",
+    "label_smoothing": "Probability mass spread over the vocabulary.",
+    "validate_every": "Epochs between validations; the last epoch always validates.",
+    "checkpoint_every": "Checkpoints inside an epoch.",
+    "strategy": "Distribution strategy; auto takes mirrored where there are several devices.",
+    "xla": "Compiles training, scoring and decoding with XLA.",
+    "virtual_devices": "Splits the CPU into logical devices, to try a strategy without GPUs.",
+    "mixed_precision": "Computes in bfloat16, keeps variables in float32.",
+}

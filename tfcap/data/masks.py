@@ -1,0 +1,65 @@
+"""Masks: which records of a split are kept, in the order of selection, tied to the data they were made for."""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcap.data.records import Records
+from tfcap.errors import InputError
+from tfcap.files import atomic_file, read_json, write_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Mask:
+    """A subset of one split.
+
+    Attributes:
+      ids: int64 [k], in the order of selection.
+      mask: bool [N], in record order.
+      about: selector, fraction, seed, fingerprint and score file.
+    """
+
+    ids: np.ndarray
+    mask: np.ndarray
+    about: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, ids: np.ndarray, records: Records, **about: Any) -> Mask:
+        """Returns the mask of `ids` over `records`."""
+        return cls(ids.astype(np.int64), np.isin(records.ids, ids), {**about, "fingerprint": records.fingerprint})
+
+    def save(self, folder: Path, name: str) -> None:
+        """Writes `name`.npz and then `name`.json, each atomically; a reader needs both."""
+        with atomic_file(folder / f"{name}.npz") as path:
+            np.savez(path, ids=self.ids, mask=self.mask)
+        write_json(folder / f"{name}.json", dict(self.about))
+
+    @classmethod
+    def load(cls, folder: Path, name: str, records: Records) -> Mask:
+        """Returns the mask `name`; raises InputError if it is damaged or was made for other data."""
+        about = read_json(folder / f"{name}.json")
+        path = folder / f"{name}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                ids, mask = arrays["ids"], arrays["mask"]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise InputError(f"The mask {path} is damaged ({error})", remedy="Delete it and run again.") from None
+        if about["fingerprint"] != records.fingerprint or len(mask) != len(records):
+            raise InputError(
+                f"The mask {path} was made for other data",
+                received=f"fingerprint {records.fingerprint[:12]}",
+                expected=f"fingerprint {about['fingerprint'][:12]}",
+                remedy="Select again on this data set.",
+            )
+        return cls(ids, mask, about)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """int64 [k]: the kept positions, in record order."""
+        return np.flatnonzero(self.mask)

@@ -1,0 +1,191 @@
+"""Batches for training, scoring and decoding: the only place where a tf.data pipeline is put together.
+
+A batch is a dict of arrays of fixed shape:
+  images   uint8 [B, S, S, 3], or features float32 [B, ...] where the encoder is frozen
+  tokens   int32 [B, T] (training) or [B, C, T] (scoring: all captions of an image)
+  weights  float32 [B] or [B, C]; 0 marks padding
+  position int64 [B], positions among the split's records
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+import tfcap.quiet  # noqa: F401
+import tensorflow as tf  # isort: skip
+
+from tfcap.data import draws
+from tfcap.data.images import Augmentation, decode
+from tfcap.data.records import Records
+from tfcap.data.text import PAD, WordTokenizer
+
+Batch = dict[str, np.ndarray]
+
+LENGTH_STEP = 8  # captions are cut to a multiple of this, so that XLA compiles few shapes
+
+
+class Captions:
+    """The captions of a split as token ids, all in memory (75 MB for all of COCO).
+
+    Attributes:
+      tokens: int32 [captions, T].
+      start: int64 [N + 1]; the captions of record n are rows start[n] to start[n + 1].
+    """
+
+    def __init__(self, records: Records, tokenizer: WordTokenizer) -> None:
+        counts = [len(texts) for texts in records.captions]
+        self.start = np.concatenate([[0], np.cumsum(counts)])
+        self.tokens = tokenizer.encode([text for texts in records.captions for text in texts])
+        self.most = max(counts)
+
+    def draw(self, ids: np.ndarray, positions: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+        """Returns one caption per record, drawn by (seed, epoch, id): int32 [len(positions), T]."""
+        first, last = self.start[positions], self.start[positions + 1]
+        choice = draws.draw("caption", seed, epoch, ids[positions]) % (last - first).astype(np.uint64)
+        return self.tokens[first + choice.astype(np.int64)]
+
+    def all(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns every caption of each record, padded to the most of any record: int32 [B, C, T], float32 [B, C]."""
+        tokens = np.full([len(positions), self.most, self.tokens.shape[1]], PAD, np.int32)
+        weights = np.zeros([len(positions), self.most], np.float32)
+        for row, position in enumerate(positions):
+            count = self.start[position + 1] - self.start[position]
+            tokens[row, :count] = self.tokens[self.start[position] : self.start[position + 1]]
+            weights[row, :count] = 1.0
+        return tokens, weights
+
+
+class Inputs:
+    """What the encoder or, where it is frozen, the decoder sees of each record, in any order asked for."""
+
+    def __init__(
+        self, records: Records, image_size: int, augment: str = "none", features: np.ndarray | None = None
+    ) -> None:
+        self.records, self.features, self.image_size = records, features, image_size
+        self._augmentation = Augmentation(augment, image_size)
+        self._augments = augment != "none"
+
+    def stream(self, blocks: list[np.ndarray], seed: int = 0, epoch: int = -1) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields ("features" or "images", array [len(block), ...]) for each block of positions; equal lengths throughout."""
+        if self.features is not None:
+            for block in blocks:
+                yield "features", np.asarray(self.features[block])
+        elif blocks:
+            for images in self._decoded(blocks, seed, epoch).as_numpy_iterator():
+                yield "images", images
+
+    def _decoded(self, blocks: list[np.ndarray], seed: int, epoch: int) -> tf.data.Dataset:
+        augment = self._augments and epoch >= 0
+
+        def read() -> Iterator[tuple[list[bytes], np.ndarray]]:
+            for block in blocks:
+                hashes = draws.draw("augment", seed, max(epoch, 0), self.records.ids[block])
+                yield self.records.raw(block), hashes.view(np.int32).reshape(-1, 2)
+
+        def one_image(serialised: tf.Tensor, example_seed: tf.Tensor) -> tf.Tensor:
+            encoded = tf.io.parse_single_example(serialised, {"image": tf.io.FixedLenFeature([], tf.string)})["image"]
+            if not augment:
+                return decode(encoded, self.image_size)
+            return self._augmentation(decode(encoded, self._augmentation.decoded_size), example_seed)
+
+        signature = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 2], tf.int32))
+        return (
+            tf.data.Dataset.from_generator(read, output_signature=signature)
+            .unbatch()
+            .map(one_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(len(blocks[0]), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+
+class TrainingBatches:
+    """The training batches of a subset of records.
+
+    Batches of an epoch are a function of (seed, epoch) alone; a worker decodes only its share of each.
+
+    Args:
+      inputs: images or features by position.
+      captions: the captions of the same records.
+      positions: int64 [k], the kept records.
+      batch_size: images of one optimizer step, over all workers; a multiple of workers x replicas.
+      seed: of order, captions and augmentation.
+      worker: (index, count) of this process among the workers.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        captions: Captions,
+        positions: np.ndarray,
+        batch_size: int,
+        seed: int,
+        worker: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.inputs, self.captions, self.positions = inputs, captions, positions
+        self.batch_size, self.seed, self.worker = batch_size, seed, worker
+        self.steps_per_epoch = -(-len(positions) // batch_size)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """Yields the batches of one epoch from its step `first_step` on."""
+        ids = self.inputs.records.ids
+        order = self.positions[draws.permutation("order", self.seed, epoch, ids[self.positions])]
+        tokens = self.captions.draw(ids, order, self.seed, epoch)
+        steps = self._by_length((tokens != PAD).sum(axis=1), epoch)[first_step:]
+        padded = [np.concatenate([step, np.repeat(step[:1], self.batch_size - len(step))]) for step in steps]
+        index, count = self.worker
+        share = slice(index * self.batch_size // count, (index + 1) * self.batch_size // count)
+        stream = self.inputs.stream([order[step[share]] for step in padded], self.seed, epoch)
+        for step, whole, (name, array) in zip(steps, padded, stream, strict=True):
+            weights = (np.arange(self.batch_size) < len(step)).astype(np.float32)
+            length = int((tokens[step] != PAD).sum(axis=1).max())
+            length = min(-(-length // LENGTH_STEP) * LENGTH_STEP, tokens.shape[1])
+            yield {
+                name: array,
+                "tokens": tokens[whole[share], :length],
+                "weights": weights[share],
+                "position": order[whole[share]],
+            }
+
+    def _by_length(self, lengths: np.ndarray, epoch: int) -> list[np.ndarray]:
+        """Cuts an epoch's order into steps of captions of like length (sorted within 16 batches), in random order."""
+        window = 16 * self.batch_size
+        steps = []
+        for start in range(0, len(lengths), window):
+            by_length = start + np.argsort(lengths[start : start + window], kind="stable")
+            steps.extend(by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size))
+        shuffled = draws.permutation("steps", self.seed, epoch, np.arange(len(steps)))
+        return [steps[index] for index in shuffled]
+
+
+class SequentialBatches:
+    """Batches in record order for scoring and decoding, the last one padded to full size with weight 0.
+
+    With `captions` each batch also holds `tokens` [B, C, T] and `weights` [B, C]; otherwise `weights` is [B].
+    """
+
+    def __init__(
+        self, inputs: Inputs, positions: np.ndarray, batch_size: int, captions: Captions | None = None
+    ) -> None:
+        self.inputs, self.positions, self.captions = inputs, positions, captions
+        self.batch_size = batch_size
+        self.blocks = [positions[i : i + batch_size] for i in range(0, len(positions), batch_size)]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.start(0)
+
+    def start(self, first_block: int) -> Iterator[Batch]:
+        """Yields the batches from block `first_block` on."""
+        blocks = self.blocks[first_block:]
+        padded = [np.concatenate([block, np.repeat(block[:1], self.batch_size - len(block))]) for block in blocks]
+        for block, whole, (name, array) in zip(blocks, padded, self.inputs.stream(padded), strict=True):
+            present = (np.arange(self.batch_size) < len(block)).astype(np.float32)
+            batch = {name: array, "position": whole, "weights": present}
+            if self.captions is not None:
+                batch["tokens"], weights = self.captions.all(whole)
+                batch["weights"] = weights * present[:, None]
+            yield batch

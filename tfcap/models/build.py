@@ -1,0 +1,37 @@
+"""From settings to an encoder and a captioner with their initial weights."""
+
+from __future__ import annotations
+
+import tfcap.quiet  # noqa: F401
+import keras
+
+from tfcap import registry
+from tfcap.models.captioner import Captioner
+from tfcap.models.encoders import Encoder
+from tfcap.settings import Settings
+
+
+def build_encoder(settings: Settings) -> Encoder:
+    """Returns the image encoder that the settings name, with its weights."""
+    model = settings.model
+    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size)
+    encoder.trainable = not model.freeze_encoder
+    return encoder
+
+
+def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder | None = None) -> Captioner:
+    """Returns the captioner; its initial weights are a function of the settings' seed alone.
+
+    Call it inside `strategy.scope()`. An encoder that is given is shared, not copied.
+    """
+    keras.utils.set_random_seed(settings.run.seed)
+    encoder = encoder or build_encoder(settings)
+    return registry.CAPTIONERS[settings.model.model](
+        encoder,
+        feature_size=encoder.feature_size,
+        vocabulary_size=vocabulary_size,
+        units=settings.model.units,
+        embedding_size=settings.model.embedding_size,
+        dropout=settings.model.dropout,
+        label_smoothing=settings.training.label_smoothing,
+    )

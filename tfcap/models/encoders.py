@@ -1,0 +1,169 @@
+"""Image encoders: pixels to one feature vector, each with the preprocessing that its weights expect."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+import keras
+import numpy as np
+from keras import ops
+
+from tfcap.errors import InputError
+
+Tensor = Any
+
+
+class Encoder(keras.Model):
+    """Turns preprocessed images float32 [B, S, S, 3] into features [B, D]."""
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Returns what the backbone expects of images uint8 [B, S, S, 3]."""
+        raise NotImplementedError
+
+    @property
+    def feature_size(self) -> int:
+        """D, the width of a feature vector."""
+        return int(self.backbone.output_shape[-1])
+
+    def weights_hash(self) -> str:
+        """Returns a digest of the encoder's class and every weight."""
+        digest = hashlib.sha256(type(self).__name__.encode())
+        for variable in self.weights:
+            digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+        return digest.hexdigest()
+
+
+class _Pretrained(Encoder):
+    """An architecture of keras.applications, mean-pooled.
+
+    Its batch normalisation always runs in inference mode: statistics of a batch would make an example's
+    gradient depend on its neighbours. From a random start it is replaced by group normalisation.
+    """
+
+    def __init__(self, weights: str, image_size: int) -> None:
+        super().__init__(name="encoder")
+        self.backbone = self._load(weights, (image_size, image_size, 3))
+        self.pool = keras.layers.GlobalAveragePooling2D()
+
+    def _architecture(self) -> Any:
+        raise NotImplementedError
+
+    def _load(self, weights: str, shape: tuple[int, int, int]) -> keras.Model:
+        architecture = self._architecture()
+        if weights == "none":
+            return keras.models.clone_model(
+                architecture(include_top=False, weights=None, input_shape=shape), clone_function=_with_group_norm
+            )
+        if weights == "imagenet":
+            return self._imagenet(shape)
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise InputError(
+                "The encoder's weights are missing",
+                received=f"--encoder_weights={weights}",
+                expected="imagenet, none or a .weights.h5 file",
+            )
+        if path.suffix != ".h5":
+            raise InputError(
+                "Encoder weights have an unknown format", received=path, expected="a .h5 or .weights.h5 file"
+            )
+        backbone = architecture(include_top=False, weights=None, input_shape=shape)
+        try:
+            backbone.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            raise InputError(
+                f"{path} does not hold the weights of {architecture.__name__} without its top ({str(error)[:200]})"
+            ) from None
+        return backbone
+
+    def _imagenet(self, shape: tuple[int, int, int]) -> keras.Model:
+        try:
+            return self._architecture()(include_top=False, weights="imagenet", input_shape=shape)
+        except Exception as error:  # noqa: BLE001 - keras.utils.get_file raises bare Exception when a download fails
+            folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
+            raise InputError(
+                f"The ImageNet weights of {self._architecture().__name__} are neither cached nor could they be downloaded",
+                received=str(error)[:160],
+                expected=f"the file that keras.applications keeps in {folder}",
+                remedy="Give a file with --encoder_weights=FILE.h5, or train from scratch with --encoder_weights=none.",
+            ) from None
+
+    def call(self, images: Tensor) -> Tensor:
+        return self.pool(self.backbone(images, training=False))
+
+
+def _with_group_norm(layer: keras.layers.Layer) -> keras.layers.Layer:
+    if not isinstance(layer, keras.layers.BatchNormalization):
+        return layer.__class__.from_config(layer.get_config())
+    return keras.layers.GroupNormalization(groups=8, name=layer.name)
+
+
+class ResNet50(_Pretrained):
+    """ResNet-50 (He et al. 2016, https://arxiv.org/abs/1512.03385), D = 2048."""
+
+    def _architecture(self) -> Any:
+        return keras.applications.ResNet50
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        pixels = ops.cast(images, "float32")[..., ::-1]
+        return pixels - ops.convert_to_tensor([103.939, 116.779, 123.68], "float32")
+
+
+class MobileNetV2(_Pretrained):
+    """MobileNetV2 1.0 (Sandler et al. 2018, https://arxiv.org/abs/1801.04381), D = 1280."""
+
+    def _architecture(self) -> Any:
+        return keras.applications.MobileNetV2
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        return ops.cast(images, "float32") / 127.5 - 1.0
+
+
+class SmallResNet(Encoder):
+    """A residual network of 0.5 M parameters for small pictures, from scratch, with group normalisation.
+
+    Its last map is flattened, not pooled, so that the decoder can tell left from right.
+    """
+
+    WIDTHS = (24, 48, 96, 128)
+
+    def __init__(self, weights: str, image_size: int) -> None:
+        super().__init__(name="encoder")
+        if weights != "none":
+            raise InputError(
+                "small_resnet has no pretrained weights", received=f"--encoder_weights={weights}", expected="none"
+            )
+        inputs = keras.Input((image_size, image_size, 3))
+        x = _convolution(self.WIDTHS[0], 3, 2, "stem")(inputs)
+        for index, width in enumerate(self.WIDTHS[1:]):
+            x = _residual_block(x, width, f"block{index}")
+        x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))
+        self.backbone = keras.Model(inputs, keras.layers.Flatten()(x), name="small_resnet")
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        return ops.cast(images, "float32") / 127.5 - 1.0
+
+    def call(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+
+def _convolution(width: int, size: int, strides: int, name: str) -> keras.layers.Conv2D:
+    return keras.layers.Conv2D(width, size, strides, "same", use_bias=False, kernel_initializer="he_normal", name=name)
+
+
+def _residual_block(x: Tensor, width: int, name: str) -> Tensor:
+    """Halves the map's side: norm, ReLU, convolution twice, beside a strided projection (pre-activation form)."""
+    y = keras.layers.Activation("relu", name=f"{name}_relu1")(
+        keras.layers.GroupNormalization(8, name=f"{name}_norm1")(x)
+    )
+    shortcut = _convolution(width, 1, 2, f"{name}_shortcut")(y)
+    y = _convolution(width, 3, 2, f"{name}_conv1")(y)
+    y = keras.layers.Activation("relu", name=f"{name}_relu2")(
+        keras.layers.GroupNormalization(8, name=f"{name}_norm2")(y)
+    )
+    y = _convolution(width, 3, 1, f"{name}_conv2")(y)
+    return keras.layers.Add(name=f"{name}_add")([shortcut, y])

@@ -1,0 +1,85 @@
+"""The tables a terminal shows: plain text, aligned, within 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+WIDTH = 80
+ABSENT = "-"
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+    """Returns the table of one run: every metric times 100 with its 95 % interval, then what the run cost.
+
+    Args:
+        metrics: what metrics.json holds. A metric is a key whose value is `{"value", "low", "high"}`, or None
+            beside `<metric>_missing`, the reason. What a run did not measure may be absent or None.
+    """
+    rows = [("metric", "x 100", "95 % interval")]
+    rows += [(name, *_times_100(metrics[name])) for name in metrics if _is_metric(name, metrics)]
+    reasons = [_reason(name, metrics) for name in metrics if metrics[name] is None and f"{name}_missing" in metrics]
+    lines = _aligned(rows, "<><") + [line for reason in reasons for line in reason]
+    costs = _costs(metrics)
+    if costs:
+        lines += ["", *_aligned(costs, "<<")]
+    return "\n".join(lines)
+
+
+def _is_metric(name: str, metrics: Mapping[str, Any]) -> bool:
+    value = metrics[name]
+    return f"{name}_missing" in metrics if value is None else isinstance(value, Mapping) and "value" in value
+
+
+def _times_100(metric: Mapping[str, float | None] | None) -> tuple[str, str]:
+    """Returns the value and the interval in words."""
+    if metric is None or metric["value"] is None:
+        return ABSENT, ""
+    low, high = metric.get("low"), metric.get("high")
+    interval = "" if low is None or high is None else f"[{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * metric['value']:.1f}", interval
+
+
+def _reason(name: str, metrics: Mapping[str, Any]) -> list[str]:
+    words = " ".join(str(metrics[f"{name}_missing"]).split())
+    if not words.startswith(name):
+        words = f"{name}: {words}"
+    return textwrap.wrap(words, WIDTH - 2, initial_indent="  ", subsequent_indent="  ")
+
+
+def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns (what, how much) of the images kept, the time and the tokenizer, as far as the run knows them."""
+    rows = []
+    kept, total = metrics.get("examples_kept"), metrics.get("examples_total")
+    if kept is not None and total:
+        rows.append(("images kept", f"{kept:,} of {total:,} ({100 * kept / total:.1f} %)"))
+    for name, key in (("training", "train_seconds"), ("scoring", "scoring_seconds")):
+        if metrics.get(key) is not None:
+            rows.append((name, _minutes(metrics[key])))
+    speeds = [
+        f"{metrics[key]:,.1f} {unit}"
+        for key, unit in (("images_per_second", "images/s"), ("steps_per_second", "steps/s"))
+        if metrics.get(key) is not None
+    ]
+    if speeds:
+        rows.append(("speed", ", ".join(speeds)))
+    if metrics.get("tokenizer"):
+        rows.append(("tokenizer", str(metrics["tokenizer"])))
+    return rows
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    if minutes >= 1 or seconds == 0:
+        return f"{minutes:,.1f} min"
+    return f"{minutes:.2f} min" if minutes >= 0.005 else "< 0.01 min"
+
+
+def _aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
+    """Returns one line a row; `alignment` has a `<` or `>` for each column."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(row, alignment, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,130 @@
+"""The folder of a run: what was asked, on what data, and where each result lies."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tfcap
+from tfcap.errors import InputError
+from tfcap.files import read_json, remove_partials, write_json
+from tfcap.settings import Settings
+
+# Everything a run writes; --noresume deletes these and nothing else.
+OUTPUTS = (
+    *("scores", "masks", "checkpoints", "proxy", "tensorboard", "saved_model"),
+    *(
+        "experiment.json",
+        "metrics.json",
+        "history.json",
+        "captions.json",
+        "samples.png",
+        "curves.png",
+        "vocabulary.txt",
+    ),
+)
+_PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
+
+
+class RunFolder:
+    """A run's folder, opened anew or to go on.
+
+    Attributes:
+      path: the folder.
+      settings: of the experiment, resolved.
+    """
+
+    def __init__(self, settings: Settings, writes: bool = True) -> None:
+        self.path, self.settings, self.writes = Path(settings.run.run_dir), settings, writes
+        description = self.path / "experiment.json"
+        if not settings.run.resume:
+            self._clear()
+        elif description.exists():
+            self._check(Settings.from_json(read_json(description)["settings"]))
+        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise InputError(
+                f"{self.path} is not the folder of a run",
+                expected="a new or empty folder, or one with experiment.json",
+                remedy="Choose another --run_dir.",
+            )
+        remove_partials(self.path)
+
+    def _check(self, previous: Settings) -> None:
+        difference = previous.difference(self.settings)
+        if difference:
+            words = ", ".join(f"--{name} was {then!r} and is now {now!r}" for name, (then, now) in difference.items())
+            raise InputError(
+                f"The run {self.path} has other settings: {words}",
+                remedy="Choose another --run_dir, or start it afresh with --noresume.",
+            )
+
+    def _clear(self) -> None:
+        if not self.writes or not (self.path / "experiment.json").exists():
+            return
+        for name in OUTPUTS:
+            path = self.path / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def describe(self, fingerprints: Mapping[str, str]) -> None:
+        """Writes experiment.json, or checks that the run that wrote it had the same data."""
+        path = self.path / "experiment.json"
+        if path.exists():
+            known = read_json(path)["fingerprints"]
+            if known != dict(fingerprints):
+                raise InputError(
+                    f"The data of the run {self.path} have changed since it began",
+                    received={name: value[:12] for name, value in fingerprints.items()},
+                    expected={name: value[:12] for name, value in known.items()},
+                    remedy="Start it afresh with --noresume.",
+                )
+            return
+        if self.writes:
+            write_json(
+                path,
+                {
+                    "settings": self.settings.to_json(),
+                    "settings_hash": self.settings.hash(),
+                    "fingerprints": dict(fingerprints),
+                    "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+                    "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                    "versions": _versions(),
+                    "git_commit": _git_commit(),
+                },
+            )
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "tfcap": tfcap.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _git_commit() -> str | None:
+    try:
+        found: Any = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

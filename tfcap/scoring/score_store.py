@@ -1,0 +1,44 @@
+"""Score files: one float per record, beside what they are scores of. One scoring pass serves every fraction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcap.data.records import Records
+from tfcap.errors import InputError
+from tfcap.files import read_json, write_json
+
+
+def describe(folder: Path, name: str, records: Records, about: Mapping[str, Any]) -> None:
+    """Writes `name`.json beside `name`.npy; only then is the score complete."""
+    write_json(folder / f"{name}.json", {"score": name, "fingerprint": records.fingerprint, **about})
+
+
+def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Returns the scores float32 [N] in record order and what is said of them, or None where there are none.
+
+    Raises:
+      InputError: they are damaged, or scores of other data.
+    """
+    if not (folder / f"{name}.json").exists():
+        return None
+    about = read_json(folder / f"{name}.json")
+    path = folder / f"{name}.npy"
+    try:
+        scores = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
+        ) from None
+    if about["fingerprint"] != records.fingerprint or scores.shape != (len(records),):
+        raise InputError(
+            f"The scores {path} were made for other data",
+            received=f"fingerprint {records.fingerprint[:12]}",
+            expected=f"fingerprint {about['fingerprint'][:12]}",
+            remedy="Score again on this data set.",
+        )
+    return scores, about

@@ -1,0 +1,64 @@
+"""The pass that gives every example a number, under the same strategy and XLA as training."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcap.data.pipeline import Batch, SequentialBatches
+from tfcap.data.resumable import fill
+from tfcap.training.step import Inputs, Tensors, values_of
+from tfcap.training.strategy import Replicas
+
+
+class Signal(abc.ABC):
+    """A number per example that a model gives it.
+
+    Attributes:
+      unit: of the number, for the score's JSON and for plots.
+    """
+
+    unit: str
+
+    @abc.abstractmethod
+    def default_epochs(self, epochs: int) -> int:
+        """Returns how long the scoring captioner trains, given the experiment's own epochs."""
+
+    @abc.abstractmethod
+    def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
+        """Returns a compiled function (parameters, state, inputs with `tokens` [B, C, T]) -> float32 [B]."""
+
+
+def score(
+    signal: Signal,
+    model: keras.Model,
+    batches: SequentialBatches,
+    replicas: Replicas,
+    xla: bool,
+    folder: Path,
+    name: str,
+    progress: bool,
+) -> float:
+    """Writes `folder/name.npy`, float32 [N] in record order, and returns the seconds it took; a killed pass continues."""
+    compute = signal.compute(model, xla)
+
+    def on_replica(inputs: Inputs) -> tf.Tensor:
+        return compute(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs)
+
+    @tf.function
+    def run(inputs: Inputs) -> tf.Tensor:
+        return replicas.strategy.run(on_replica, args=(inputs,))
+
+    def one_batch(batch: Batch) -> np.ndarray:
+        seen = {key: value for key, value in batch.items() if key != "position"}
+        return replicas.gather(run(replicas.split(replicas.share(seen))))
+
+    _, seconds = fill(
+        folder, name, batches, one_batch, progress=progress and replicas.is_chief, writes=replicas.is_chief
+    )
+    return seconds

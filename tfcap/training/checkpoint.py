@@ -1,0 +1,103 @@
+"""Checkpoints that a kill cannot spoil: a folder a step, synced and renamed, then a pointer to it.
+
+A folder holds `state.safetensors` (the trainable parameters and the optimizer's variables) and
+`state.json` (where training is). Frozen weights are not stored: the run names where they come from.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from tfcap.errors import InputError
+from tfcap.files import atomic_folder, file_hash, read_json, remove_partials, write_json, write_text
+
+LATEST, BEST = "LATEST", "BEST"
+
+
+def _named(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, keras.Variable]:
+    named = {f"model/{variable.path}": variable for variable in model.trainable_variables}
+    if len(named) != len(model.trainable_variables):
+        raise ValueError("Two trainable variables share a path.")
+    if optimizer is not None:
+        named |= {f"optimizer/{index:04d}": variable for index, variable in enumerate(optimizer.variables)}
+    return named
+
+
+def save(
+    folder: Path, model: keras.Model, optimizer: keras.Optimizer, state: dict[str, Any], *, best: bool, writes: bool
+) -> None:
+    """Saves step `state["step"]` under `folder`, points LATEST (and BEST) to it and deletes what neither names.
+
+    All workers call it, since reading a variable may need them all; only one with `writes` writes.
+    """
+    arrays = {name: np.ascontiguousarray(variable.numpy()) for name, variable in _named(model, optimizer).items()}
+    if not writes:
+        return
+    name = f"step-{state['step']:08d}"
+    with atomic_folder(folder / name) as target:
+        save_file(arrays, target / "state.safetensors")
+        write_json(target / "state.json", state)
+    write_text(folder / LATEST, name)
+    if best:
+        write_text(folder / BEST, name)
+    pointed = {(folder / pointer).read_text() for pointer in (LATEST, BEST) if (folder / pointer).exists()}
+    for path in folder.glob("step-*"):
+        if path.name not in pointed:
+            shutil.rmtree(path, ignore_errors=True)
+    remove_partials(folder)
+
+
+def find(folder: Path, pointer: str = LATEST) -> Path | None:
+    """Returns the checkpoint that a pointer names, or None where there is none."""
+    try:
+        path = folder / (folder / pointer).read_text().strip()
+    except FileNotFoundError:
+        return None
+    if not (path / "state.json").exists():
+        raise InputError(
+            f"The pointer {folder / pointer} names a checkpoint that is gone",
+            received=path.name,
+            remedy="Run with --noresume.",
+        )
+    return path
+
+
+def restore(path: Path, model: keras.Model, optimizer: keras.Optimizer | None = None) -> dict[str, Any]:
+    """Sets the variables from a checkpoint and returns its state; names and shapes must fit exactly."""
+    try:
+        arrays = load_file(path / "state.safetensors")
+    except Exception as error:  # noqa: BLE001 - safetensors raises its own class, which it does not export
+        raise InputError(
+            f"The checkpoint {path} is damaged ({str(error)[:120]})", remedy="Run with --noresume."
+        ) from None
+    named = _named(model, optimizer)
+    wanted = {name: tuple(variable.shape) for name, variable in named.items()}
+    stored = {name: array.shape for name, array in arrays.items() if optimizer is not None or name.startswith("model/")}
+    _check_same(path, stored, wanted)
+    for name, variable in named.items():
+        variable.assign(arrays[name])
+    return read_json(path / "state.json")
+
+
+def _check_same(path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+    def names(found: Sequence[str]) -> str:
+        return ", ".join(sorted(found)[:3]) or "none"
+
+    differing = [name for name in wanted.keys() & stored.keys() if wanted[name] != stored[name]]
+    missing, left_over = list(wanted.keys() - stored.keys()), list(stored.keys() - wanted.keys())
+    if differing or missing or left_over:
+        raise InputError(
+            f"The checkpoint {path} is of another model: missing {names(missing)}; left over {names(left_over)}; of another shape {names(differing)}"
+        )
+
+
+def identity(path: Path) -> str:
+    """Returns the SHA-256 (hex) of a checkpoint's parameters file."""
+    return file_hash(path / "state.safetensors")

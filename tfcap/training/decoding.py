@@ -1,0 +1,68 @@
+"""Captions of whole splits, decoded in batches on all replicas."""
+
+from __future__ import annotations
+
+import numpy as np
+from tqdm import tqdm
+
+import tfcap.quiet  # noqa: F401
+import keras
+import tensorflow as tf
+
+from tfcap.data.pipeline import Inputs, SequentialBatches
+from tfcap.data.text import WordTokenizer
+from tfcap.models.captioner import Captioner
+from tfcap.training.step import values_of
+from tfcap.training.strategy import Replicas
+
+
+class Decoder:
+    """Decodes with a model's present weights; its compiled function is made once and reused."""
+
+    def __init__(
+        self,
+        model: Captioner,
+        tokenizer: WordTokenizer,
+        replicas: Replicas,
+        *,
+        beams: int,
+        length_penalty: float,
+        xla: bool,
+    ) -> None:
+        self.model, self.tokenizer, self.replicas = model, tokenizer, replicas
+
+        @tf.function(jit_compile=xla)
+        def generate(
+            parameters: list[tf.Tensor], state: list[tf.Tensor], inputs: dict[str, tf.Tensor]
+        ) -> tuple[tf.Tensor, tf.Tensor]:
+            mapping = zip(
+                [*model.trainable_variables, *model.non_trainable_variables], [*parameters, *state], strict=True
+            )
+            with keras.StatelessScope(state_mapping=list(mapping)):
+                features = inputs["features"] if "features" in inputs else model.encode(inputs["images"])
+                return model.generate(features, tokenizer.max_tokens, beams, length_penalty)
+
+        def on_replica(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            return generate(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs)
+
+        @tf.function
+        def run(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+            return replicas.strategy.run(on_replica, args=(inputs,))
+
+        self._run = run
+
+    def captions(
+        self, inputs: Inputs, positions: np.ndarray, batch_size: int, title: str = "decoding", progress: bool = True
+    ) -> tuple[list[str], np.ndarray]:
+        """Returns the caption and its score for each position: list of k, float32 [k]."""
+        batches = SequentialBatches(inputs, positions, self.replicas.rounded_batch_size(batch_size))
+        texts: list[str] = []
+        scores: list[np.ndarray] = []
+        with tqdm(total=len(positions), desc=title, unit="image", disable=not progress, leave=False) as bar:
+            for block, batch in zip(batches.blocks, batches, strict=True):
+                seen = {name: value for name, value in batch.items() if name in ("images", "features")}
+                tokens, score = self._run(self.replicas.split(self.replicas.share(seen)))
+                texts.extend(self.tokenizer.decode(self.replicas.gather(tokens)[: len(block)]))
+                scores.append(self.replicas.gather(score)[: len(block)])
+                bar.update(len(block))
+        return texts, np.concatenate(scores)

@@ -1,0 +1,186 @@
+"""The training loop: epochs of steps, validation that picks the checkpoint, and a state that survives a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from tfcap.data.pipeline import TrainingBatches
+from tfcap.errors import TrainingDiverged
+from tfcap.settings import Settings
+from tfcap.training import checkpoint
+from tfcap.training.step import SummedAdamW, train_step
+from tfcap.training.strategy import Replicas
+
+Validate = Callable[[], dict[str, float]]
+Log = Callable[[int, dict[str, float]], None]
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where training is; all of it goes into each checkpoint.
+
+    Attributes:
+      step: optimizer steps taken.
+      epoch, step_in_epoch: the position among the batches.
+      sums: loss and gradient norm summed over the epoch's steps so far.
+      seconds: time spent in steps, over all runs.
+      best: the best validation score so far, or None.
+      history: one value an epoch for each series.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    step_in_epoch: int = 0
+    sums: list[float] = dataclasses.field(default_factory=lambda: [0.0, 0.0])
+    seconds: float = 0.0
+    best: float | None = None
+    history: dict[str, list[float | None]] = dataclasses.field(default_factory=dict)
+
+    def record(self, name: str, value: float | None) -> None:
+        self.history.setdefault(name, []).append(value)
+
+
+class Training:
+    """One training of one model, up to `epochs`, from the start or from its last checkpoint.
+
+    Args:
+      model: built inside `replicas.strategy.scope()`.
+      batches: one epoch after another.
+      settings: of the experiment; `epochs` overrides its own for a proxy.
+      folder: of the checkpoints.
+      validate: returns the validation scores; "CIDEr" among them picks the best checkpoint.
+      log: is told (step, scalars) every few steps.
+    """
+
+    LOG_EVERY = 10
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: TrainingBatches,
+        settings: Settings,
+        epochs: int,
+        replicas: Replicas,
+        folder: Path,
+        validate: Validate | None = None,
+        log: Log | None = None,
+        title: str = "training",
+    ) -> None:
+        self.model, self.batches, self.settings, self.epochs = model, batches, settings, epochs
+        self.replicas, self.folder, self.validate, self.log, self.title = replicas, folder, validate, log, title
+        training = settings.training
+        self.total_steps = epochs * batches.steps_per_epoch
+        with replicas.strategy.scope():
+            self.optimizer = SummedAdamW(_schedule(settings, self.total_steps), weight_decay=training.weight_decay)
+            self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            self.optimizer.build(model.trainable_variables)
+        self._step = train_step(
+            model,
+            self.optimizer,
+            seed=settings.run.seed,
+            clip_norm=training.clip_norm,
+            xla=training.xla,
+            strategy=replicas.strategy,
+        )
+        self.progress = Progress()
+        found = checkpoint.find(folder)
+        if found is not None:
+            self.progress = Progress(**checkpoint.restore(found, model, self.optimizer))
+
+    @property
+    def images_per_second(self) -> float:
+        """Kept images trained on per second of stepping."""
+        seen = self.progress.epoch * len(self.batches.positions) + self.progress.step_in_epoch * self.batches.batch_size
+        return seen / self.progress.seconds if self.progress.seconds else 0.0
+
+    def run(self) -> Progress:
+        """Trains until the last epoch and returns where that is; at once if a checkpoint is already there.
+
+        Raises:
+          TrainingDiverged: the loss or the gradient of a step is not finite.
+        """
+        with tqdm(
+            total=self.total_steps,
+            initial=self.progress.step,
+            desc=self.title,
+            unit="step",
+            disable=not self.settings.run.progress,
+        ) as bar:
+            while self.progress.epoch < self.epochs:
+                self._epoch(bar)
+        return self.progress
+
+    def _epoch(self, bar: tqdm[Any]) -> None:
+        progress, every = self.progress, self.settings.training.checkpoint_every
+        steps = self.batches.epoch(progress.epoch, progress.step_in_epoch)
+        began = time.perf_counter()
+        for batch in steps:
+            del batch["position"]
+            loss, norm = (float(value) for value in self._step(self.replicas.split(batch), tf.constant(progress.step)))
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                raise TrainingDiverged(
+                    f"Training diverged at step {progress.step} (epoch {progress.epoch}): loss {loss}, gradient norm {norm}."
+                    " The last checkpoint is intact. Lower --learning_rate or --clip_norm."
+                )
+            progress.step += 1
+            progress.step_in_epoch += 1
+            progress.sums = [progress.sums[0] + loss, progress.sums[1] + norm]
+            now = time.perf_counter()
+            progress.seconds, began = progress.seconds + now - began, now
+            bar.update()
+            bar.set_postfix_str(f"loss {loss:.3f}, {self.images_per_second:.0f} images/s", refresh=False)
+            if self.log and progress.step % self.LOG_EVERY == 0:
+                self.log(progress.step, self._scalars(loss, norm))
+            if every and progress.step % every == 0 and progress.step_in_epoch < self.batches.steps_per_epoch:
+                self._save(best=False)
+        self._end_epoch()
+
+    def _scalars(self, loss: float, norm: float) -> dict[str, float]:
+        rate = float(self.optimizer.learning_rate)
+        return {"loss": loss, "gradient_norm": norm, "learning_rate": rate, "images_per_second": self.images_per_second}
+
+    def _end_epoch(self) -> None:
+        progress = self.progress
+        last = progress.epoch + 1 == self.epochs
+        for name, value in zip(("loss", "gradient_norm"), progress.sums, strict=True):
+            progress.record(name, value / progress.step_in_epoch)
+        progress.record("learning_rate", float(self.optimizer.learning_rate))
+        progress.epoch, progress.step_in_epoch, progress.sums = progress.epoch + 1, 0, [0.0, 0.0]
+        progress.record("images_per_second", self.images_per_second)
+        best = False
+        if self.validate is not None:
+            validates = last or progress.epoch % (self.settings.training.validate_every or 1) == 0
+            scores: dict[str, float] = self.validate() if validates else {}
+            for name in ("val_loss", "val_CIDEr"):
+                progress.record(name, scores.get(name))
+            if validates:
+                best = progress.best is None or scores["val_CIDEr"] > progress.best
+                progress.best = max(scores["val_CIDEr"], progress.best if progress.best is not None else -math.inf)
+                if self.log:
+                    self.log(progress.step, scores)
+        self._save(best=best)
+
+    def _save(self, best: bool) -> None:
+        state = dataclasses.asdict(self.progress)
+        checkpoint.save(self.folder, self.model, self.optimizer, state, best=best, writes=self.replicas.is_chief)
+
+
+def _schedule(settings: Settings, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Returns linear warm-up and then a cosine to zero (Loshchilov and Hutter 2017)."""
+    training = settings.training
+    warmup = min(round(training.warmup_fraction * total_steps), total_steps - 1)
+    if warmup == 0:
+        return keras.optimizers.schedules.CosineDecay(training.learning_rate, total_steps)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, total_steps - warmup, warmup_target=training.learning_rate, warmup_steps=warmup
+    )

@@ -1,0 +1,161 @@
+"""The functional step: loss and gradients as a pure function of parameters, state and batch, compiled by XLA per replica.
+
+Training, scoring and distillation are all made of it; no other file opens a GradientTape.
+
+Keras' own `fit` compiles the whole step, `strategy.run` included, which XLA refuses with several
+replicas. Here only the part without a variable or a collective in it is compiled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+import keras
+import tensorflow as tf
+
+Tensors = Sequence[tf.Tensor]
+Inputs = Mapping[str, tf.Tensor]
+_HASH = 2654435761  # Knuth's multiplicative hash: spreads consecutive seeds over 32 bits
+
+
+def values_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
+    """Returns this replica's values of Keras variables."""
+    return [tf.convert_to_tensor(variable.value) for variable in variables]
+
+
+def seeded_state(model: keras.Model, seed: int, step: tf.Tensor, replica: tf.Tensor | int) -> list[tf.Tensor]:
+    """Returns the non-trainable values with every seed generator's state set from (seed, step, replica).
+
+    Dropout then needs no random state of its own in a checkpoint: the step's number is the state.
+    """
+    values = []
+    for index, variable in enumerate(model.non_trainable_variables):
+        if variable.path.endswith("seed_generator_state"):
+            stream = (seed * _HASH + index * 40503) % 2**32
+            low = tf.constant(stream, tf.uint32) + tf.cast(replica, tf.uint32) * tf.constant(97, tf.uint32)
+            values.append(tf.stack([low, tf.cast(step, tf.uint32)]))
+        else:
+            values.append(tf.convert_to_tensor(variable.value))
+    return values
+
+
+def weighted_loss(
+    model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs, training: bool
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the sum of the token losses over a batch and the number of tokens, both weighted by `weights`."""
+    (losses, mask), _ = model.stateless_call(parameters, state, dict(inputs), training=training)
+    weights = tf.cast(inputs["weights"], losses.dtype)[..., None]
+    return tf.reduce_sum(losses * weights), tf.reduce_sum(mask * weights)
+
+
+def loss_and_gradients(
+    model: keras.Model, xla: bool, training: bool
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]]:
+    """Returns a compiled function (parameters, state, inputs) -> summed loss, number of tokens, gradients of the sum.
+
+    Sums rather than means, so that replicas with unequal numbers of tokens still add up to the whole batch.
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            loss, tokens = weighted_loss(model, parameters, state, inputs, training)
+        gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, tokens, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    return compute
+
+
+def example_losses(model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
+    """Returns a compiled function (parameters, state, inputs) -> mean token loss of each example [B], evaluation mode.
+
+    An example's loss is the mean over its captions of the mean over a caption's tokens.
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
+        return _example_losses(model, parameters, state, inputs)
+
+    return compute
+
+
+def _example_losses(model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
+    (losses, mask), _ = model.stateless_call(parameters, state, dict(inputs), training=False)
+    captions = tf.math.divide_no_nan(tf.reduce_sum(losses, -1), tf.reduce_sum(mask, -1))  # [B, C]
+    weights = inputs["weights"]
+    return tf.math.divide_no_nan(tf.reduce_sum(captions * weights, -1), tf.reduce_sum(weights, -1))
+
+
+def example_gradient_norms(
+    model: keras.Model, xla: bool
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a compiled function (parameters, state, inputs) -> gradient norm [B] and loss [B] of each example.
+
+    The norm is over all trainable parameters, of the gradient of the example's own loss (`example_losses`),
+    in evaluation mode. One gradient at a time is made, squared, summed and dropped: exact, and no more memory
+    than one gradient.
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+        def one(example: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+            alone = {name: value[None] for name, value in example.items()}
+            with tf.GradientTape() as tape:
+                tape.watch(parameters)
+                loss = _example_losses(model, parameters, state, alone)[0]
+            gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(gradient))) for gradient in gradients]
+            return tf.sqrt(tf.add_n(squares)), loss
+
+        return tf.map_fn(one, dict(inputs), fn_output_signature=(tf.float32, tf.float32))
+
+    return compute
+
+
+class SummedAdamW(keras.optimizers.AdamW):
+    """AdamW (Loshchilov and Hutter 2019) for gradients that are already summed over the replicas.
+
+    Keras clips a replica's gradient before it sums; a global norm is that of the sum. So the step sums and
+    clips, and this optimizer does not sum again.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
+
+
+def train_step(
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    *,
+    seed: int,
+    clip_norm: float,
+    xla: bool,
+    strategy: tf.distribute.Strategy,
+) -> Callable[[Inputs, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a function (inputs per replica, step) -> mean loss per token and gradient norm, both over all replicas."""
+    compute = loss_and_gradients(model, xla, training=True)
+
+    def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        replica = tf.distribute.get_replica_context()
+        state = seeded_state(model, seed, step, replica.replica_id_in_sync_group)
+        loss, tokens, gradients = compute(values_of(model.trainable_variables), state, inputs)
+        if strategy.num_replicas_in_sync > 1:
+            loss, tokens, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, tokens, *gradients])
+        gradients = [gradient / tokens for gradient in gradients]
+        norm = tf.linalg.global_norm(gradients)
+        if clip_norm > 0:
+            gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
+        optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        return loss / tokens, norm
+
+    @tf.function(reduce_retracing=False)
+    def step_function(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        loss, norm = strategy.run(on_replica, args=(inputs, step))
+        return strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, None), strategy.reduce(
+            tf.distribute.ReduceOp.MEAN, norm, None
+        )
+
+    return step_function
