@@ -13,8 +13,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-SILENT = "TF_CPP_MIN_LOG_LEVEL" not in os.environ
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+_SET_BY_US = "TFCAP_SET_TF_LOG_LEVEL"  # inherited by child processes, which are to be as silent
+
+if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+    os.environ[_SET_BY_US] = os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -36,7 +38,7 @@ def _descriptor_2_turned_away() -> Iterator[None]:
             os.close(kept)
 
 
-if SILENT:
+if _SET_BY_US in os.environ:
     with _descriptor_2_turned_away():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 import tfcap.quiet  # noqa: F401
+
 import tensorflow_datasets as tfds  # isort: skip
 
 from tfcap.settings import DataSettings

@@ -21,7 +21,10 @@ def test_equals_pycocoevalcap_on_the_same_tokens():
     references, _ = tokenize(REFERENCES, "never")
     candidates = {key: texts[0] for key, texts in tokenize({k: [c] for k, c in CANDIDATES.items()}, "never")[0].items()}
     value, scores = _published(references, candidates)
-    for scorer, captions in ((CiderScorer(REFERENCES), CANDIDATES), (CiderScorer(references, tokenized=True), candidates)):
+    for scorer, captions in (
+        (CiderScorer(REFERENCES), CANDIDATES),
+        (CiderScorer(references, tokenized=True), candidates),
+    ):
         ours, per_image = scorer.score(captions)
         assert ours == pytest.approx(value, abs=1e-9)
         np.testing.assert_allclose(per_image, scores, atol=1e-9)

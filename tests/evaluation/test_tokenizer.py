@@ -103,7 +103,9 @@ def test_java_lines_that_went_missing_are_a_fault(monkeypatch):
 def test_regular_expressions_agree_with_java_on_published_captions(shared_data: Path, name):
     reference = json.loads((shared_data / "metrics_reference" / f"{name}.json").read_text(encoding="utf-8"))
     ours, _ = tokenize(reference["refs"], "never")
-    pairs = [(a, b) for key, captions in ours.items() for a, b in zip(captions, reference["refs_ptb"][key], strict=True)]
+    pairs = [
+        (a, b) for key, captions in ours.items() for a, b in zip(captions, reference["refs_ptb"][key], strict=True)
+    ]
     assert sum(a == b for a, b in pairs) / len(pairs) >= 0.9999
 
 
@@ -127,9 +129,12 @@ def test_java_tokens_are_those_of_pycocoevalcap(tmp_path, monkeypatch, capfd):
     ptbtokenizer = pytest.importorskip("pycocoevalcap.tokenizer.ptbtokenizer")
     # Its class writes beside its jar; a linked jar in a folder of our own leaves the package alone.
     jar = tokenizer.jar("tokenizer/stanford-corenlp-3.4.1.jar")
+    assert jar is not None
     (tmp_path / jar.name).symlink_to(jar)
     monkeypatch.setattr(ptbtokenizer, "__file__", str(tmp_path / "ptbtokenizer.py"))
-    captions = {row: [caption, "A dog."] for row, caption in enumerate(CAPTIONS) if caption == " ".join(caption.split())}
+    captions = {
+        row: [caption, "A dog."] for row, caption in enumerate(CAPTIONS) if caption == " ".join(caption.split())
+    }
     theirs = ptbtokenizer.PTBTokenizer().tokenize({k: [{"caption": c} for c in v] for k, v in captions.items()})
     capfd.readouterr()
     assert tokenize(captions, "require")[0] == theirs

@@ -4,8 +4,7 @@ from PIL import Image
 
 from tfcap.errors import InputError
 from tfcap.reporting import curves
-from tfcap.reporting.curves import Values
-from tfcap.reporting.pictures import training_curves
+from tfcap.reporting.curves import Values, training_curves
 
 HISTORY: dict[str, Values] = {
     "loss": [3.0, 2.0, 1.5],

@@ -4,7 +4,7 @@ from PIL import Image
 
 from tfcap.errors import InputError
 from tfcap.reporting import pictures
-from tfcap.reporting.pictures import BOX, CARD_WIDTH, GAP, MARGIN, Sample, samples_sheet
+from tfcap.reporting.pictures import BOX, CARD_WIDTH, GAP, MARGIN, Sample, samples_sheet, sheet_pixels
 
 RED = (200, 40, 40)
 
@@ -92,6 +92,11 @@ def test_the_same_samples_give_the_same_bytes(tmp_path):
         samples_sheet(tmp_path / name, [sample()])
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "b.png"]
+
+
+def test_the_pixels_are_those_of_the_file(tmp_path):
+    samples = [sample(), sample((4, 9), prediction="another")]
+    np.testing.assert_array_equal(sheet_pixels(samples), written(tmp_path / "samples.png", samples))
 
 
 @pytest.mark.parametrize("count", [0, 101])

@@ -33,9 +33,8 @@ def test_the_serialised_keys_are_the_documented_ones(toy_data, monkeypatch):
     monkeypatch.setattr(Toy, "extras", ("truth/noisy",))
     monkeypatch.setattr(Toy, "contents", {"train": [example(4, extras={"truth/noisy": 1})]})
     proto = tf.train.Example.FromString(_payloads(_build(toy_data))[0]).features.feature
-    assert sorted(proto) == [
-        "captions/id", "captions/text", "image", "image/filename", "image/height", "image/id", "image/width", "truth/noisy",
-    ]  # fmt: skip
+    of_image = ["image", "image/filename", "image/height", "image/id", "image/width"]
+    assert sorted(proto) == ["captions/id", "captions/text", *of_image, "truth/noisy"]
     assert proto["image"].bytes_list.value[0] == encoded(4)
     assert list(proto["captions/text"].bytes_list.value) == [b"caption 4 a", b"caption 4 b"]
     assert list(proto["captions/id"].int64_list.value) == [40, 41]
@@ -54,6 +53,7 @@ def test_parse_spec_reads_a_batch_eagerly_and_in_a_graph(toy_data):
     assert "image" not in features.parse_spec(with_image=False)
 
 
+@pytest.mark.filterwarnings("ignore:label\\(\\) is deprecated:DeprecationWarning")  # TFDS 4.9.10 with protobuf 6
 def test_plain_tfds_reads_it(toy_data):
     folder = _build(toy_data)
     by_name = tfds.load("toy/plain", split="train", data_dir=toy_data.data_dir)
@@ -68,14 +68,18 @@ def test_plain_tfds_reads_it(toy_data):
 def test_the_index_finds_every_record_in_record_order(toy_data):
     folder = _build(DataSettings(**{**vars(toy_data), "shards": 1}))
     with np.load(folder / "tfcap_index.npz", allow_pickle=False) as index:
-        assert sorted(index) == sorted(f"{s}/{k}" for s in ("train", "test") for k in ("ids", "shard", "offset", "length"))
+        assert sorted(index) == sorted(
+            f"{s}/{k}" for s in ("train", "test") for k in ("ids", "shard", "offset", "length")
+        )
         assert index["train/ids"].tolist() == [7, 3, 5] and index["train/shard"].dtype == np.int32
         shard = (folder / _manifest(folder)["splits"]["train"]["shards"][0]["file"]).read_bytes()
         spans = zip(index["train/offset"], index["train/length"], strict=True)
         assert [shard[start : start + length] for start, length in spans] == _payloads(folder)
 
 
-def test_the_manifest_describes_every_shard_and_the_fingerprint_does_not_depend_on_them(toy_data, tmp_path, monkeypatch):
+def test_the_manifest_describes_every_shard_and_the_fingerprint_does_not_depend_on_them(
+    toy_data, tmp_path, monkeypatch
+):
     monkeypatch.setattr(Toy, "contents", {"train": [example(n) for n in range(8)]})
     one = _build(toy_data)
     four = _build(DataSettings(**{**vars(toy_data), "shards": 4, "data_dir": str(tmp_path / "four")}))
@@ -109,7 +113,9 @@ def test_a_split_larger_than_memory_is_spilled_in_pieces_and_keeps_its_order(toy
     monkeypatch.setattr(captions_builder, "_BUCKET_BYTES", 5_000)
     pieces = []
     read_values = shuffle._Bucket.read_values
-    monkeypatch.setattr(shuffle._Bucket, "read_values", lambda bucket: pieces.append(len(bucket)) or read_values(bucket))
+    monkeypatch.setattr(
+        shuffle._Bucket, "read_values", lambda bucket: pieces.append(len(bucket)) or read_values(bucket)
+    )
     folder = _build(toy_data)
     assert np.load(folder / "tfcap_index.npz")["train/ids"].tolist() == numbers
     assert sum(pieces) == 60 and max(pieces) < 12
@@ -157,7 +163,9 @@ def test_more_bad_images_stop_the_build_and_leave_nothing(toy_data, tmp_path, mo
         monkeypatch.setattr(Toy, "splits", lambda self, data: self.totals.update(train=100) or splits(self, data))
     with pytest.raises(InputError) as caught:
         _build(toy_data)
-    assert ("2 of 100 images are bad (stopped after 21)" if totals_known else "3 of 100 images are bad,") in str(caught.value)
+    assert ("2 of 100 images are bad (stopped after 21)" if totals_known else "3 of 100 images are bad,") in str(
+        caught.value
+    )
     assert "10.jpg (the file is missing or cannot be read), 20.jpg (all captions are empty)" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [path.name for path in (tmp_path / "data").iterdir()] == [".toy.lock"]

@@ -2,8 +2,8 @@
 
 import errno
 import json
+import os
 import resource
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -14,6 +14,7 @@ import pytest
 import tfrecords_builder
 from tests.tfrecords_builder.toy import Toy
 from tfcap.errors import InputError
+from tfcap.settings import DataSettings
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 # Each stops for good at one moment of a build and says so; the test then kills the process.
@@ -41,7 +42,12 @@ _CHILD = """
 
 def _child(data_dir: Path, statement: str, **options) -> subprocess.Popen:
     command = [sys.executable, "-c", textwrap.dedent(_CHILD), str(data_dir), statement]
-    return subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, **options)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
+    return subprocess.Popen(command, cwd=_REPOSITORY, stdout=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def _fingerprints(folder: Path) -> list[str]:
+    return [split["fingerprint"] for split in json.loads((folder / "tfcap.json").read_text())["splits"].values()]
 
 
 def _files(folder: Path) -> list[str]:
@@ -49,21 +55,18 @@ def _files(folder: Path) -> list[str]:
 
 
 def test_a_build_killed_at_any_moment_leaves_no_data_set_and_the_next_one_succeeds(toy_data, tmp_path):
-    whole = tfrecords_builder.build(toy_data, progress=False)
-    fingerprints = [split["fingerprint"] for split in json.loads((whole / "tfcap.json").read_text())["splits"].values()]
-    for moment, statement in _STOPS.items():
-        data_dir = Path(toy_data.data_dir)
-        shutil.rmtree(data_dir)
-        process = _child(data_dir, statement)
-        assert process.stdout.readline() == "here\n", moment
-        process.kill()
-        process.wait()
-        assert list(data_dir.glob("toy/plain/incomplete.*")), moment  # it was killed in the middle
-        assert tfrecords_builder.locate(toy_data) is None, moment
-        folder = tfrecords_builder.build(toy_data, progress=False)
+    fingerprints = _fingerprints(tfrecords_builder.build(toy_data, progress=False))
+    processes = {moment: _child(tmp_path / moment, statement) for moment, statement in _STOPS.items()}
+    for moment, process in processes.items():
+        with process:
+            assert process.stdout.readline() == "here\n", moment
+            process.kill()
+        data = DataSettings(dataset="toy", data_dir=str(tmp_path / moment))
+        assert list((tmp_path / moment).glob("toy/plain/incomplete.*")), moment  # it was killed in the middle
+        assert tfrecords_builder.locate(data) is None, moment
+        folder = tfrecords_builder.build(data, progress=False)
         assert [path.name for path in folder.parent.iterdir()] == ["1.0.0"], moment
-        found = json.loads((folder / "tfcap.json").read_text())["splits"].values()
-        assert [split["fingerprint"] for split in found] == fingerprints, moment
+        assert _fingerprints(folder) == fingerprints, moment
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")])

@@ -90,7 +90,8 @@ def _java_lines(path: Path, lines: list[str]) -> list[str]:
 
 
 def _regex_lines(lines: list[str]) -> list[str]:
-    return [_without_punctuation(split_words(line, after)) for line, after in zip(lines, [*lines[1:], ""], strict=True)]
+    following = [*lines[1:], ""]
+    return [_without_punctuation(split_words(line, after)) for line, after in zip(lines, following, strict=False)]
 
 
 def _without_punctuation(tokens: Sequence[str]) -> str:

@@ -129,7 +129,7 @@ class SmallResNet(Encoder):
     Its last map is flattened, not pooled, so that the decoder can tell left from right.
     """
 
-    WIDTHS = (24, 48, 96, 128)
+    WIDTHS = (48, 96, 128)
 
     def __init__(self, weights: str, image_size: int) -> None:
         super().__init__(name="encoder")
@@ -138,7 +138,7 @@ class SmallResNet(Encoder):
                 "small_resnet has no pretrained weights", received=f"--encoder_weights={weights}", expected="none"
             )
         inputs = keras.Input((image_size, image_size, 3))
-        x = _convolution(self.WIDTHS[0], 3, 2, "stem")(inputs)
+        x = _convolution(self.WIDTHS[0], 4, 4, "stem")(inputs)  # patches, as a vision transformer takes them: cheap at full size
         for index, width in enumerate(self.WIDTHS[1:]):
             x = _residual_block(x, width, f"block{index}")
         x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))

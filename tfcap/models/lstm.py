@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from tfcap.models.captioner import Captioner
+from tfcap.models.dropout import Dropout
 
 Tensor = Any
 
@@ -138,9 +139,9 @@ class LSTMCaptioner(Captioner):
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
         self.lstm = HoistedLSTM(units, name="lstm")
         self.vocabulary_logits = keras.layers.Dense(vocabulary_size, name="vocabulary_logits", dtype="float32")
-        self.drop_image = keras.layers.Dropout(dropout, name="drop_image")
-        self.drop_input = keras.layers.Dropout(dropout, name="drop_input")
-        self.drop_output = keras.layers.Dropout(dropout, name="drop_output")
+        self.drop_image = Dropout(dropout, name="drop_image")
+        self.drop_input = Dropout(dropout, name="drop_input")
+        self.drop_output = Dropout(dropout, name="drop_output")
         self.projection.build((None, feature_size))
         self.embedding.build((None,))
         self.lstm.build((None, None, embedding_size))

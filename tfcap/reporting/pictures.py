@@ -1,4 +1,4 @@
-"""The pictures a run leaves: a sheet of captioned samples and the curves of training."""
+"""A sheet of captioned samples: each picture with what the captioner said of it and what people said."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from PIL import Image, ImageDraw
 
 from tfcap.errors import InputError
 from tfcap.files import atomic_file
-from tfcap.reporting.curves import training_curves
 from tfcap.reporting.lettering import Paragraph
-
-__all__ = ["Sample", "samples_sheet", "training_curves"]
 
 MAX_SAMPLES = 100
 MAX_COLUMNS = 6

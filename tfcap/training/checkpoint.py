@@ -37,7 +37,7 @@ def save(
 
     All workers call it, since reading a variable may need them all; only one with `writes` writes.
     """
-    arrays = {name: np.ascontiguousarray(variable.numpy()) for name, variable in _named(model, optimizer).items()}
+    arrays = {name: np.array(variable.numpy(), order="C") for name, variable in _named(model, optimizer).items()}
     if not writes:
         return
     name = f"step-{state['step']:08d}"

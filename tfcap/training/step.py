@@ -15,6 +15,8 @@ import tfcap.quiet  # noqa: F401
 import keras
 import tensorflow as tf
 
+from tfcap.models.dropout import STATE
+
 Tensors = Sequence[tf.Tensor]
 Inputs = Mapping[str, tf.Tensor]
 _HASH = 2654435761  # Knuth's multiplicative hash: spreads consecutive seeds over 32 bits
@@ -25,17 +27,16 @@ def values_of(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
     return [tf.convert_to_tensor(variable.value) for variable in variables]
 
 
-def seeded_state(model: keras.Model, seed: int, step: tf.Tensor, replica: tf.Tensor | int) -> list[tf.Tensor]:
-    """Returns the non-trainable values with every seed generator's state set from (seed, step, replica).
+def seeded_state(model: keras.Model, seed: int, step: tf.Tensor, first_row: tf.Tensor | int) -> list[tf.Tensor]:
+    """Returns the non-trainable values with every dropout's state set from (seed, step, first row of this replica).
 
     Dropout then needs no random state of its own in a checkpoint: the step's number is the state.
     """
     values = []
     for index, variable in enumerate(model.non_trainable_variables):
-        if variable.path.endswith("seed_generator_state"):
-            stream = (seed * _HASH + index * 40503) % 2**32
-            low = tf.constant(stream, tf.uint32) + tf.cast(replica, tf.uint32) * tf.constant(97, tf.uint32)
-            values.append(tf.stack([low, tf.cast(step, tf.uint32)]))
+        if variable.path.endswith(STATE):
+            stream = tf.constant((seed * _HASH + index * 40503) % 2**32, tf.uint32)
+            values.append(tf.stack([stream, tf.cast(step, tf.uint32), tf.cast(first_row, tf.uint32)]))
         else:
             values.append(tf.convert_to_tensor(variable.value))
     return values
@@ -140,7 +141,8 @@ def train_step(
 
     def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         replica = tf.distribute.get_replica_context()
-        state = seeded_state(model, seed, step, replica.replica_id_in_sync_group)
+        first_row = replica.replica_id_in_sync_group * tf.shape(inputs["tokens"])[0]
+        state = seeded_state(model, seed, step, first_row)
         loss, tokens, gradients = compute(values_of(model.trainable_variables), state, inputs)
         if strategy.num_replicas_in_sync > 1:
             loss, tokens, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, tokens, *gradients])
