@@ -86,12 +86,12 @@ def help_text(values: absl_flags.FlagValues, groups: Sequence[str], usage: str) 
             pages.append(f"  {shown}")
             pages.extend(textwrap.wrap(flag.help or "", 96, initial_indent="      ", subsequent_indent="      "))
     pages.append(
-        "\n  --flagfile=...\n      File of flags, one a line, '#' for comments; flags/presets/ holds the published experiments."
+        "\n  --flagfile=...\n      File of flags, one a line, '#' for comments; flags/presets/ holds published experiments."
     )
     return "\n".join(pages)
 
 
-def run(main: Callable[[Settings], None], groups: Sequence[str] = GROUPS, usage: str = "") -> NoReturn:
+def launch(main: Callable[[Settings], None], groups: Sequence[str] = GROUPS, usage: str = "") -> NoReturn:
     """Parses sys.argv, calls `main(settings)` and exits: 0 done, 2 user's mistake (one line), 1 diverged training."""
     try:
         main(parse(sys.argv, groups, usage))

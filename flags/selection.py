@@ -3,8 +3,8 @@
 HELP = {
     "selector": "How the kept images are chosen.",
     "fraction": "Part of the train images to keep; floor(fraction * N) images.",
-    "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for the"
-    " proxy of gradient_norm, as many as --epochs for the teacher of loss.",
+    "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
+    " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one.",
     "score_batch_size": "Images scored at a time.",
 }

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
 import tfcap.quiet  # noqa: F401
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 import tfrecords_builder
@@ -39,8 +39,8 @@ from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
-from tfcap.training.strategy import Replicas, connect
 from tfcap.training.step import example_losses, values_of
+from tfcap.training.strategy import connect
 
 T = TypeVar("T")
 SPLITS = ("train", "validation", "test")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import tfcap.quiet  # noqa: F401
+
 import tensorflow as tf
 
 from tfcap.data.images import MAX_PIXELS, decode

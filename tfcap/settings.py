@@ -1,13 +1,13 @@
 """What an experiment is: frozen groups of settings, checked when made, equal to and from JSON.
 
 `flags/` makes one command-line flag of every field; a notebook makes `Settings(...)` itself.
-A field that is None takes the value that suits the data set and the encoder; `resolve` fills it in.
+A field whose default is None takes the value that suits the data set and the encoder; `resolve` fills it in, and its
+type says what it is from then on.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,11 +57,8 @@ def _field(default: Any, **range_words: Any) -> Any:
 
 
 def plain_type(field: dataclasses.Field[Any], group: type) -> type:
-    """Returns the type of a field with the None of an optional one left out: str, int, float or bool."""
-    hint = typing.get_type_hints(group)[field.name]
-    if isinstance(hint, types.UnionType):
-        (hint,) = [member for member in typing.get_args(hint) if member is not type(None)]
-    return hint
+    """Returns the type of a field: str, int, float or bool."""
+    return typing.get_type_hints(group)[field.name]
 
 
 class _Group:
@@ -92,10 +89,10 @@ class DataSettings(_Group):
     scenes_seed: int = _field(0, low=0, high=2**31 - 1)
     resize_shorter_side: int = _field(0, low=0, high=4096, unit="pixels; 0 keeps the size")
     shards: int = _field(0, low=0, high=4096, unit="shards a split; 0 lets TFDS choose")
-    image_size: int | None = _field(None, low=16, high=1024, unit="pixels a side")
+    image_size: int = _field(None, low=16, high=1024, unit="pixels a side")
     max_tokens: int = _field(32, low=2, high=512, unit="tokens, begin and end included")
     min_word_count: int = _field(5, low=1, high=10**6, unit="occurrences in the train split")
-    augment: str | None = _field(None, choices=("none", "crop", "flip", "crop_flip"))
+    augment: str = _field(None, choices=("none", "crop", "flip", "crop_flip"))
     limit: int = _field(0, low=0, high=10**9, unit="images a split; 0 takes all")
 
 
@@ -103,7 +100,7 @@ class DataSettings(_Group):
 class SelectionSettings(_Group):
     selector: str = _field("random", choices=registry.SELECTORS)
     fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
-    proxy_epochs: int | None = _field(None, low=0, high=100_000, unit="epochs")
+    proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
 
@@ -111,24 +108,24 @@ class SelectionSettings(_Group):
 @dataclasses.dataclass(frozen=True)
 class ModelSettings(_Group):
     model: str = _field("resnet50_lstm", choices=registry.CAPTIONERS)
-    encoder: str | None = _field(None, choices=registry.ENCODERS)
-    encoder_weights: str | None = _field(None, unit="imagenet, none or a .weights.h5 file")
-    freeze_encoder: bool | None = _field(None)
-    units: int | None = _field(None, low=1, high=16_384, unit="LSTM units")
-    embedding_size: int | None = _field(None, low=1, high=16_384, unit="dimensions")
+    encoder: str = _field(None, choices=registry.ENCODERS)
+    encoder_weights: str = _field(None, unit="imagenet, none or a .weights.h5 file")
+    freeze_encoder: bool = _field(None)
+    units: int = _field(None, low=1, high=16_384, unit="LSTM units")
+    embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
     dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings(_Group):
-    epochs: int | None = _field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
-    batch_size: int | None = _field(None, low=1, high=1_000_000, unit="images over all replicas")
+    epochs: int = _field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
+    batch_size: int = _field(None, low=1, high=1_000_000, unit="images over all replicas")
     learning_rate: float = _field(1e-3, low=0, open_low=True, high=100)
     weight_decay: float = _field(0.01, low=0, high=100)
     warmup_fraction: float = _field(0.05, low=0, high=1, unit="of the steps")
     clip_norm: float = _field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
     label_smoothing: float = _field(0.0, low=0, high=0.9)
-    validate_every: int | None = _field(None, low=1, high=100_000, unit="epochs")
+    validate_every: int = _field(None, low=1, high=100_000, unit="epochs")
     checkpoint_every: int = _field(
         0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends"
     )
@@ -224,12 +221,9 @@ class Settings:
         if settings.data.augment is None:  # a cached feature has one view of its image
             settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
         settings._check_together()
-        run_dir = settings.run.run_dir or "runs/{}-{}-{}-{:g}-s{}".format(
-            settings.data.dataset,
-            settings.model.model,
-            settings.selection.selector,
-            settings.selection.fraction,
-            settings.run.seed,
+        run_dir = (
+            settings.run.run_dir
+            or f"runs/{settings.data.dataset}-{settings.model.model}-{settings.selection.selector}-{settings.selection.fraction:g}-s{settings.run.seed}"
         )
         return settings.replace(run_dir=run_dir)
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import tfcap.quiet  # noqa: F401
+
 import numpy as np
 
-import tfcap.quiet  # noqa: F401
 import tensorflow as tf  # isort: skip
 
 from tfcap.data import draws
@@ -68,7 +69,7 @@ class Inputs:
         self._augments = augment != "none"
 
     def stream(self, blocks: list[np.ndarray], seed: int = 0, epoch: int = -1) -> Iterator[tuple[str, np.ndarray]]:
-        """Yields ("features" or "images", array [len(block), ...]) for each block of positions; equal lengths throughout."""
+        """Yields ("features" or "images", array [len(block), ...]) for each block of positions, all of one length."""
         if self.features is not None:
             for block in blocks:
                 yield "features", np.asarray(self.features[block])
@@ -151,7 +152,7 @@ class TrainingBatches:
     def _by_length(self, lengths: np.ndarray, epoch: int) -> list[np.ndarray]:
         """Cuts an epoch's order into steps of captions of like length (sorted within 16 batches), in random order."""
         window = 16 * self.batch_size
-        steps = []
+        steps: list[np.ndarray] = []
         for start in range(0, len(lengths), window):
             by_length = start + np.argsort(lengths[start : start + window], kind="stable")
             steps.extend(by_length[i : i + self.batch_size] for i in range(0, len(by_length), self.batch_size))

@@ -12,9 +12,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import tfcap.quiet  # noqa: F401
+
 import numpy as np
 
-import tfcap.quiet  # noqa: F401
 import tensorflow as tf  # isort: skip
 
 from tfcap.errors import InputError

@@ -1,4 +1,4 @@
-"""The word-level tokenizer: fitted on the train split, saved as text, and detokenising inside a TensorFlow graph too."""
+"""The word-level tokenizer: fitted on the train split, saved as text; it detokenises in a TensorFlow graph too."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class WordTokenizer:
         return hash_of(self.words, self.max_tokens)
 
     def encode(self, captions: Sequence[str]) -> np.ndarray:
-        """Returns int32 [len(captions), max_tokens]: <begin> words <end> <pad>...; longer captions lose their last words."""
+        """Returns int32 [N, max_tokens]: <begin> words <end> <pad>...; longer captions lose their last words."""
         tokens = np.full([len(captions), self.max_tokens], PAD, np.int32)
         for row, caption in zip(tokens, captions, strict=True):
             ids = [self._ids.get(word, UNKNOWN) for word in words_of(caption)[: self.max_tokens - 2]]

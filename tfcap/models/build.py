@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 
 from tfcap import registry

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 from keras import ops
 

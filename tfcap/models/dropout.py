@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 import numpy as np
 from keras import ops
@@ -44,7 +45,7 @@ class Dropout(keras.layers.Layer):
 
 
 def _mixed(x: Tensor) -> Tensor:
-    """Returns a uint32 hash of uint32 (C. Wellons' lowbias32: every input bit flips each output bit with p near 1/2)."""
+    """Returns a uint32 hash of uint32: C. Wellons' lowbias32, in which an input bit flips half of the output bits."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         x = ops.bitwise_xor(x, ops.right_shift(x, shift)) * ops.cast(factor, "uint32")
     return ops.bitwise_xor(x, ops.right_shift(x, 16))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 import numpy as np
 from keras import ops
@@ -138,7 +139,9 @@ class SmallResNet(Encoder):
                 "small_resnet has no pretrained weights", received=f"--encoder_weights={weights}", expected="none"
             )
         inputs = keras.Input((image_size, image_size, 3))
-        x = _convolution(self.WIDTHS[0], 4, 4, "stem")(inputs)  # patches, as a vision transformer takes them: cheap at full size
+        x = _convolution(self.WIDTHS[0], 4, 4, "stem")(
+            inputs
+        )  # patches, as a vision transformer takes them: cheap at full size
         for index, width in enumerate(self.WIDTHS[1:]):
             x = _residual_block(x, width, f"block{index}")
         x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))

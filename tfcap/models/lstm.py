@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 from keras import ops
 
@@ -50,7 +51,6 @@ class HoistedLSTM(keras.layers.Layer):
 
     def call(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Returns the outputs [B, T, U] of inputs [B, T, E] from the state h, c [B, U]."""
-
         outputs = lstm_sequence(ops.swapaxes(self.project(x), 0, 1), ops.convert_to_tensor(self.recurrent_kernel), h, c)
         return ops.swapaxes(outputs, 0, 1)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from tqdm import tqdm
-
 import tfcap.quiet  # noqa: F401
+
 import keras
+import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.data.text import WordTokenizer

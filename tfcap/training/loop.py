@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 import tensorflow as tf
 from tqdm import tqdm

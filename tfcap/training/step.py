@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
+
 import keras
 import tensorflow as tf
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 import tfcap.quiet  # noqa: F401
+
+import numpy as np
 import tensorflow as tf
 
 from tfcap.errors import InputError
