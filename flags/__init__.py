@@ -85,9 +85,7 @@ def help_text(values: absl_flags.FlagValues, groups: Sequence[str], usage: str) 
             shown = f"--[no]{name}" if flag.boolean else f"--{name}=..."
             pages.append(f"  {shown}")
             pages.extend(textwrap.wrap(flag.help or "", 96, initial_indent="      ", subsequent_indent="      "))
-    pages.append(
-        "\n  --flagfile=...\n      File of flags, one a line, '#' for comments; flags/presets/ holds published experiments."
-    )
+    pages.append("\n  --flagfile=...\n      File of flags, one a line, '#' for comments; see flags/presets/.")
     return "\n".join(pages)
 
 

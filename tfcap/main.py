@@ -13,11 +13,10 @@ from tfcap.settings import Settings
 
 def main(settings: Settings) -> None:
     """Runs the experiment and prints what it found and where it lies."""
-    from tfcap import experiment
+    from tfcap.experiment import run  # TensorFlow is imported only when it is needed
 
-    result = experiment.run(settings)
-    print(result.summary())
+    print(run(settings).summary())
 
 
 if __name__ == "__main__":
-    flags.run(main, usage=__doc__ or "")
+    flags.launch(main, usage=__doc__ or "")

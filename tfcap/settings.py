@@ -33,12 +33,9 @@ class Range:
         words = f" {self.unit}" if self.unit else ""
         if self.low is None:
             return self.unit
-        bracket = "(" if self.open_low else "["
-        return (
-            f"in {bracket}{self.low:g}, {self.high:g}]{words}"
-            if self.high is not None
-            else (f"{'above' if self.open_low else 'at least'} {self.low:g}{words}")
-        )
+        if self.high is None:
+            return f"{'above' if self.open_low else 'at least'} {self.low:g}{words}"
+        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]{words}"
 
     def check(self, name: str, value: Any) -> None:
         """Raises InputError naming the field `name` if `value` lies outside."""
@@ -157,7 +154,7 @@ class RunSettings(_Group):
 # What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
 _FOR_SCENES: dict[str, dict[str, Any]] = {
     "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128},
-    "training": {"epochs": 40, "batch_size": 50, "validate_every": 10},
+    "training": {"epochs": 25, "batch_size": 50, "validate_every": 5},
 }
 _FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "model": {"encoder": "resnet50", "units": 512, "embedding_size": 512},
@@ -221,10 +218,9 @@ class Settings:
         if settings.data.augment is None:  # a cached feature has one view of its image
             settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
         settings._check_together()
-        run_dir = (
-            settings.run.run_dir
-            or f"runs/{settings.data.dataset}-{settings.model.model}-{settings.selection.selector}-{settings.selection.fraction:g}-s{settings.run.seed}"
-        )
+        name = [settings.data.dataset, settings.model.model, settings.selection.selector]
+        name += [f"{settings.selection.fraction:g}", f"s{settings.run.seed}"]
+        run_dir = settings.run.run_dir or f"runs/{'-'.join(name)}"
         return settings.replace(run_dir=run_dir)
 
     def _check_together(self) -> None:

@@ -30,4 +30,4 @@ def main(settings: Settings) -> None:
 
 
 if __name__ == "__main__":
-    flags.run(main, groups=("data", "run"), usage=__doc__ or "")
+    flags.launch(main, groups=("data", "run"), usage=__doc__ or "")

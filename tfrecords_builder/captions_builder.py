@@ -21,10 +21,10 @@ import numpy as np
 
 import tensorflow_datasets as tfds  # isort: skip
 from tensorflow_datasets.core import shuffle as tfds_shuffle
-from tqdm import tqdm
 
 from tfcap.errors import InputError
 from tfcap.files import write_json
+from tfcap.progress import progress_bar
 from tfcap.settings import DataSettings
 from tfrecords_builder import images, integrity
 from tfrecords_builder.features import Example, clean_caption, tfds_features
@@ -147,7 +147,7 @@ class CaptionsBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
     def _generate_examples(self, split: str, examples: Iterable[Example]) -> Iterator[_KeyedRecord]:
         name, version = self.full_config_name(self.data), str(self.VERSION)
         fingerprint = self._fingerprints[split] = integrity.Fingerprint(self.name, name, version, split)
-        bar = tqdm(examples, desc=split, total=self.totals.get(split), unit=" images", disable=not self.progress)
+        bar = progress_bar(self.totals.get(split), f"building {split}", "image", over=examples, shown=self.progress)
         written = 0
         for example, image in in_order(self._prepare, bar):
             self._read += 1

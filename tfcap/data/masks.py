@@ -46,9 +46,9 @@ class Mask:
         about = read_json(folder / f"{name}.json")
         path = folder / f"{name}.npz"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
                 ids, mask = arrays["ids"], arrays["mask"]
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"The mask {path} is damaged ({error})", remedy="Delete it and run again.") from None
         if about["fingerprint"] != records.fingerprint or len(mask) != len(records):
             raise InputError(

@@ -9,6 +9,7 @@ A batch is a dict of arrays of fixed shape:
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import tfcap.quiet  # noqa: F401
@@ -25,6 +26,8 @@ from tfcap.data.text import PAD, WordTokenizer
 Batch = dict[str, np.ndarray]
 
 LENGTH_STEP = 8  # captions are cut to a multiple of this, so that XLA compiles few shapes
+_BLOCKS_AHEAD = 2  # blocks read, and batches decoded, before they are asked for
+_IMAGES_AT_ONCE = 2 * (os.cpu_count() or 1)  # fixed: tf.data's own tuning starts at one and lasts longer than an epoch
 
 
 class Captions:
@@ -67,6 +70,10 @@ class Inputs:
         self.records, self.features, self.image_size = records, features, image_size
         self._augmentation = Augmentation(augment, image_size)
         self._augments = augment != "none"
+        # Traced once, not for every epoch: tracing takes as long as decoding a hundred images.
+        self._read, self._plain, self._augmented = (
+            tf.function(part) for part in (self._read_block, self._plain_image, self._augmented_image)
+        )
 
     def stream(self, blocks: list[np.ndarray], seed: int = 0, epoch: int = -1) -> Iterator[tuple[str, np.ndarray]]:
         """Yields ("features" or "images", array [len(block), ...]) for each block of positions, all of one length."""
@@ -78,27 +85,32 @@ class Inputs:
                 yield "images", images
 
     def _decoded(self, blocks: list[np.ndarray], seed: int, epoch: int) -> tf.data.Dataset:
-        augment = self._augments and epoch >= 0
-
-        def read() -> Iterator[tuple[list[bytes], np.ndarray]]:
-            for block in blocks:
-                hashes = draws.draw("augment", seed, max(epoch, 0), self.records.ids[block])
-                yield self.records.raw(block), hashes.view(np.int32).reshape(-1, 2)
-
-        def one_image(serialised: tf.Tensor, example_seed: tf.Tensor) -> tf.Tensor:
-            encoded = tf.io.parse_single_example(serialised, {"image": tf.io.FixedLenFeature([], tf.string)})["image"]
-            if not augment:
-                return decode(encoded, self.image_size)
-            return self._augmentation(decode(encoded, self._augmentation.decoded_size), example_seed)
-
-        signature = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 2], tf.int32))
+        positions = np.stack(blocks)  # [blocks, B]
+        hashes = draws.draw("augment", seed, max(epoch, 0), self.records.ids[positions])
+        augments = self._augments and epoch >= 0
         return (
-            tf.data.Dataset.from_generator(read, output_signature=signature)
+            tf.data.Dataset.from_tensor_slices((positions, hashes.view(np.int32).reshape(*positions.shape, 2)))
+            .map(self._read)
+            .prefetch(_BLOCKS_AHEAD)
             .unbatch()
-            .map(one_image, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .batch(len(blocks[0]), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(tf.data.AUTOTUNE)
+            .map(self._augmented if augments else self._plain, num_parallel_calls=_IMAGES_AT_ONCE, deterministic=True)
+            .batch(positions.shape[1], num_parallel_calls=_BLOCKS_AHEAD, deterministic=True)
+            .prefetch(_BLOCKS_AHEAD)
         )
+
+    def _read_block(self, positions: tf.Tensor, seeds: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the encoded images string [B] of a block of positions int64 [B], and its seeds."""
+        serialised = tf.numpy_function(
+            lambda block: np.array(self.records.raw(block), dtype=object), [positions], tf.string, stateful=False
+        )
+        serialised = tf.ensure_shape(serialised, positions.shape)
+        return tf.io.parse_example(serialised, {"image": tf.io.FixedLenFeature([], tf.string)})["image"], seeds
+
+    def _plain_image(self, encoded: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+        return decode(encoded, self.image_size)
+
+    def _augmented_image(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        return self._augmentation(decode(encoded, self._augmentation.decoded_size), seed)
 
 
 class TrainingBatches:

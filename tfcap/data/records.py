@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,8 +42,7 @@ class Records:
         described = manifest["splits"][split]
         self.folder, self.split = folder, split
         self._shards = [folder / shard["file"] for shard in described["shards"]]
-        with np.load(folder / "tfcap_index.npz") as index:
-            parts = {name: index[f"{split}/{name}"] for name in ("ids", "shard", "offset", "length")}
+        parts = _index(folder / "tfcap_index.npz", split)
         keep = slice(0, limit or None)
         self.ids = parts["ids"][keep]
         self._shard, self._offset, self._length = (parts[name][keep] for name in ("shard", "offset", "length"))
@@ -95,3 +95,13 @@ class Records:
         spec = {f"truth/{name}": tf.io.FixedLenFeature([], tf.int64, default_value=-1)}
         values = np.concatenate([block[f"truth/{name}"].numpy() for block in self._parsed(spec)])
         return None if (values == -1).all() else values
+
+
+def _index(path: Path, split: str) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as index:
+            return {name: index[f"{split}/{name}"] for name in ("ids", "shard", "offset", "length")}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"The index {path} is damaged ({error})", remedy="Delete the data set's folder and build it again."
+        ) from None

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from tfcap.data.pipeline import Batch, SequentialBatches
 from tfcap.files import read_json, write_json
+from tfcap.progress import progress_bar
 
 _SAVE_SECONDS = 10.0
 
@@ -42,8 +42,8 @@ def fill(
         folder.mkdir(parents=True, exist_ok=True)
     array = np.lib.format.open_memmap(partial, mode="r+") if done and writes else None
     began = saved = time.perf_counter()
-    with tqdm(total=len(batches.positions), desc=name, unit="image", disable=not progress) as bar:
-        bar.update(min(done * batches.batch_size, len(batches.positions)))
+    total = len(batches.positions)
+    with progress_bar(total, name, "image", shown=progress, done=min(done * batches.batch_size, total)) as bar:
         for index, batch in enumerate(batches.start(done), start=done):
             rows = batches.blocks[index]
             values = compute(batch)[: len(rows)]

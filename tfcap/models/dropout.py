@@ -22,20 +22,21 @@ STATE = "dropout_state"  # how the training step recognises the variables that i
 class Dropout(keras.layers.Layer):
     """Zeroes each activation with probability `rate` and scales the others by 1 / (1 - rate) (Srivastava et al. 2014).
 
-    Its variable holds (stream, step, first row of this replica), uint32 [3], and is set anew for every step.
+    Its variable holds (stream, step, first row of this replica), each below 2**32, and is set anew for every step.
+    It is int64 [3] because TensorFlow cannot broadcast an unsigned variable from one worker to the others.
     """
 
     def __init__(self, rate: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.rate = rate
-        self.state = self.add_weight(shape=(3,), dtype="uint32", initializer="zeros", trainable=False, name=STATE)
+        self.state = self.add_weight(shape=(3,), dtype="int64", initializer="zeros", trainable=False, name=STATE)
         self.built = True
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Returns x, or in training x with dropout: float [B, ...] of the same shape."""
         if not training or self.rate == 0:
             return x
-        stream, step, first_row = ops.unstack(ops.convert_to_tensor(self.state))
+        stream, step, first_row = ops.unstack(ops.cast(ops.convert_to_tensor(self.state), "uint32"))
         shape = ops.shape(x)
         width = int(np.prod(shape[1:]))
         counter = ops.reshape(first_row * width + ops.cast(ops.arange(shape[0] * width), "uint32"), shape)

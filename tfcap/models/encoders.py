@@ -87,7 +87,7 @@ class _Pretrained(Encoder):
         except Exception as error:  # noqa: BLE001 - keras.utils.get_file raises bare Exception when a download fails
             folder = Path(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
             raise InputError(
-                f"The ImageNet weights of {self._architecture().__name__} are neither cached nor could they be downloaded",
+                f"The ImageNet weights of {self._architecture().__name__} are not cached and cannot be downloaded",
                 received=str(error)[:160],
                 expected=f"the file that keras.applications keeps in {folder}",
                 remedy="Give a file with --encoder_weights=FILE.h5, or train from scratch with --encoder_weights=none.",
@@ -139,9 +139,8 @@ class SmallResNet(Encoder):
                 "small_resnet has no pretrained weights", received=f"--encoder_weights={weights}", expected="none"
             )
         inputs = keras.Input((image_size, image_size, 3))
-        x = _convolution(self.WIDTHS[0], 4, 4, "stem")(
-            inputs
-        )  # patches, as a vision transformer takes them: cheap at full size
+        # Patches, as a vision transformer takes them: nothing is computed at full size.
+        x = _convolution(self.WIDTHS[0], 4, 4, "stem")(inputs)
         for index, width in enumerate(self.WIDTHS[1:]):
             x = _residual_block(x, width, f"block{index}")
         x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))

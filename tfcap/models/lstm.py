@@ -1,4 +1,8 @@
-"""The LSTM captioner: the image sets the state in which the sentence starts (Vinyals et al. 2015, Tanti et al. 2018)."""
+"""The LSTM captioner: the image sets the state in which the sentence starts.
+
+Source: Vinyals et al. 2015, https://arxiv.org/abs/1411.4555, in the form "init-inject" of Tanti et al. 2018,
+https://arxiv.org/abs/1703.09137.
+"""
 
 from __future__ import annotations
 

@@ -54,6 +54,7 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     kept, total = metrics.get("examples_kept"), metrics.get("examples_total")
     if kept is not None and total:
         rows.append(("images kept", f"{kept:,} of {total:,} ({100 * kept / total:.1f} %)"))
+    rows += _noise(metrics)
     for name, key in (("training", "train_seconds"), ("scoring", "scoring_seconds")):
         if metrics.get(key) is not None:
             rows.append((name, _minutes(metrics[key])))
@@ -67,6 +68,16 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     if metrics.get("tokenizer"):
         rows.append(("tokenizer", str(metrics["tokenizer"])))
     return rows
+
+
+def _noise(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Returns what selection did with captions that are known to be wrong."""
+    if metrics.get("noise_rate_kept") is None:
+        return []
+    words = f"{100 * metrics['noise_rate_kept']:.1f} % of the kept, {100 * metrics['noise_rate']:.1f} % of all"
+    if metrics.get("noise_precision_top_5_percent") is not None:
+        words += f", {100 * metrics['noise_precision_top_5_percent']:.0f} % of the 5 % with the highest score"
+    return [("wrong captions", words)]
 
 
 def _minutes(seconds: float) -> str:

@@ -30,7 +30,7 @@ def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[st
     path = folder / f"{name}.npy"
     try:
         scores = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise InputError(
             f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
         ) from None

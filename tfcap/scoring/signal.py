@@ -44,7 +44,7 @@ def score(
     name: str,
     progress: bool,
 ) -> float:
-    """Writes `folder/name.npy`, float32 [N] in record order, and returns the seconds it took; a killed pass continues."""
+    """Writes `folder/name.npy`, float32 [N] in record order; returns the seconds it took. A killed pass continues."""
     compute = signal.compute(model, xla)
 
     def on_replica(inputs: Inputs) -> tf.Tensor:

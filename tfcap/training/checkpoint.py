@@ -94,7 +94,8 @@ def _check_same(path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str
     missing, left_over = list(wanted.keys() - stored.keys()), list(stored.keys() - wanted.keys())
     if differing or missing or left_over:
         raise InputError(
-            f"The checkpoint {path} is of another model: missing {names(missing)}; left over {names(left_over)}; of another shape {names(differing)}"
+            f"The checkpoint {path} is of another model: missing {names(missing)}; left over {names(left_over)};"
+            f" of another shape {names(differing)}"
         )
 
 

@@ -7,11 +7,11 @@ import tfcap.quiet  # noqa: F401
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.data.text import WordTokenizer
 from tfcap.models.captioner import Captioner
+from tfcap.progress import progress_bar
 from tfcap.training.step import values_of
 from tfcap.training.strategy import Replicas
 
@@ -58,7 +58,7 @@ class Decoder:
         batches = SequentialBatches(inputs, positions, self.replicas.rounded_batch_size(batch_size))
         texts: list[str] = []
         scores: list[np.ndarray] = []
-        with tqdm(total=len(positions), desc=title, unit="image", disable=not progress, leave=False) as bar:
+        with progress_bar(len(positions), title, "image", shown=progress, passing=True) as bar:
             for block, batch in zip(batches.blocks, batches, strict=True):
                 seen = {name: value for name, value in batch.items() if name in ("images", "features")}
                 tokens, score = self._run(self.replicas.split(self.replicas.share(seen)))

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from tfcap.data.pipeline import TrainingBatches
 from tfcap.errors import TrainingDiverged
+from tfcap.progress import progress_bar
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.step import SummedAdamW, train_step
@@ -110,13 +111,8 @@ class Training:
         Raises:
           TrainingDiverged: the loss or the gradient of a step is not finite.
         """
-        with tqdm(
-            total=self.total_steps,
-            initial=self.progress.step,
-            desc=self.title,
-            unit="step",
-            disable=not self.settings.run.progress,
-        ) as bar:
+        shown = self.settings.run.progress and self.replicas.is_chief
+        with progress_bar(self.total_steps, self.title, "step", shown=shown, done=self.progress.step) as bar:
             while self.progress.epoch < self.epochs:
                 self._epoch(bar)
         return self.progress
@@ -130,8 +126,9 @@ class Training:
             loss, norm = (float(value) for value in self._step(self.replicas.split(batch), tf.constant(progress.step)))
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise TrainingDiverged(
-                    f"Training diverged at step {progress.step} (epoch {progress.epoch}): loss {loss}, gradient norm {norm}."
-                    " The last checkpoint is intact. Lower --learning_rate or --clip_norm."
+                    f"Training diverged at step {progress.step} (epoch {progress.epoch}):"
+                    f" loss {loss}, gradient norm {norm}. The last checkpoint is intact."
+                    " Lower --learning_rate or --clip_norm."
                 )
             progress.step += 1
             progress.step_in_epoch += 1

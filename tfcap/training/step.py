@@ -1,4 +1,4 @@
-"""The functional step: loss and gradients as a pure function of parameters, state and batch, compiled by XLA per replica.
+"""The functional step: loss and gradients as a pure function of parameters, state and batch, compiled by XLA.
 
 Training, scoring and distillation are all made of it; no other file opens a GradientTape.
 
@@ -36,8 +36,8 @@ def seeded_state(model: keras.Model, seed: int, step: tf.Tensor, first_row: tf.T
     values = []
     for index, variable in enumerate(model.non_trainable_variables):
         if variable.path.endswith(STATE):
-            stream = tf.constant((seed * _HASH + index * 40503) % 2**32, tf.uint32)
-            values.append(tf.stack([stream, tf.cast(step, tf.uint32), tf.cast(first_row, tf.uint32)]))
+            stream = tf.constant((seed * _HASH + index * 40503) % 2**32, tf.int64)
+            values.append(tf.stack([stream, tf.cast(step, tf.int64), tf.cast(first_row, tf.int64)]))
         else:
             values.append(tf.convert_to_tensor(variable.value))
     return values
@@ -137,7 +137,7 @@ def train_step(
     xla: bool,
     strategy: tf.distribute.Strategy,
 ) -> Callable[[Inputs, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a function (inputs per replica, step) -> mean loss per token and gradient norm, both over all replicas."""
+    """Returns a function (inputs per replica, step) -> mean loss per token and gradient norm, over all replicas."""
     compute = loss_and_gradients(model, xla, training=True)
 
     def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -96,17 +96,18 @@ def connect(settings: TrainingSettings) -> Replicas:
     if settings.virtual_devices:
         _divide_cpu(settings.virtual_devices)
     workers = _workers()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     kind = settings.strategy
-    if kind == "auto":
-        kind = "multiworker" if workers[1] > 1 else "mirrored" if len(devices) > 1 else "single"
-    if kind == "multiworker":
+    if kind == "multiworker" or (kind == "auto" and workers[1] > 1):
         if workers[1] < 2:
             raise InputError(
                 "--strategy=multiworker needs the environment variable TF_CONFIG",
                 expected="a cluster of two workers or more",
             )
+        # Collectives must be set up before devices are, and asking for a list of devices sets them up.
         return Replicas(tf.distribute.MultiWorkerMirroredStrategy(), workers)
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if kind == "auto":
+        kind = "mirrored" if len(devices) > 1 else "single"
     if kind == "mirrored":
         return Replicas(tf.distribute.MirroredStrategy([device.name for device in devices]))
     return Replicas(tf.distribute.get_strategy())

@@ -1,0 +1,157 @@
+"""What the stages of an experiment share, made once: data, features, captioners, and where they run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tfcap.quiet  # noqa: F401
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfrecords_builder
+from tfcap.data.feature_cache import features
+from tfcap.data.pipeline import Batch, Captions, Inputs, TrainingBatches
+from tfcap.data.records import Records
+from tfcap.data.text import WordTokenizer
+from tfcap.models.build import build_captioner, build_encoder
+from tfcap.models.captioner import Captioner
+from tfcap.models.encoders import Encoder
+from tfcap.run_folder import RunFolder
+from tfcap.settings import Settings
+from tfcap.training.decoding import Decoder
+from tfcap.training.loop import Training
+from tfcap.training.strategy import connect
+
+T = TypeVar("T")
+SPLITS = ("train", "validation", "test")
+
+
+class Preparation:
+    """What the stages of an experiment share: the data, the encoder's features, new captioners, where they run.
+
+    Attributes:
+      settings: resolved.
+      replicas: where steps run.
+      folder: of the run.
+      records: the three splits of the data set.
+      tokenizer: fitted on the whole train split, so that every fraction has one vocabulary.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        policy = "mixed_bfloat16" if settings.training.mixed_precision else "float32"
+        keras.config.set_dtype_policy(policy)
+        self.replicas = connect(settings.training)
+        self.replicas.check_batch_size("batch_size", settings.training.batch_size)
+        self.folder = RunFolder(settings, writes=self.replicas.is_chief)
+        self.progress = settings.run.progress and self.replicas.is_chief
+        built = self.chief_first(lambda: tfrecords_builder.build(settings.data, self.progress))
+        self.records = {split: Records(built, split, settings.data.limit) for split in SPLITS}
+        self.tokenizer = WordTokenizer.fit(
+            (text for texts in self.records["train"].captions for text in texts),
+            settings.data.min_word_count,
+            settings.data.max_tokens,
+        )
+        self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
+        self.encoder  # noqa: B018 - missing weights are an error before anything is written
+        self.chief_first(
+            lambda: self.folder.describe({split: records.fingerprint for split, records in self.records.items()})
+        )
+        if self.replicas.is_chief:
+            self.tokenizer.save(self.folder / "vocabulary.txt")
+
+    def chief_first(self, action: Callable[[], T]) -> T:
+        """Returns what the action gives, in the process that writes before it is done in the others."""
+        if not self.replicas.is_chief:
+            self.replicas.barrier()
+        result = action()
+        if self.replicas.is_chief:
+            self.replicas.barrier()
+        return result
+
+    @functools.cached_property
+    def encoder(self) -> Encoder | None:
+        """The encoder that all captioners of the experiment share, or None where each trains its own."""
+        if not self.settings.model.freeze_encoder:
+            return None
+        with self.replicas.strategy.scope():
+            return build_encoder(self.settings)
+
+    @functools.cached_property
+    def _features(self) -> dict[str, tuple[np.ndarray, float]]:
+        """The cached features of each split and the seconds they took; empty where the encoder trains."""
+        encoder = self.encoder
+        if encoder is None:
+            return {}
+
+        @tf.function(jit_compile=self.settings.training.xla and bool(tf.config.list_physical_devices("GPU")))
+        def forward(images: tf.Tensor) -> tf.Tensor:
+            return tf.cast(encoder(encoder.preprocess(images), training=False), tf.float32)
+
+        @tf.function
+        def run(images: tf.Tensor) -> tf.Tensor:
+            return self.replicas.strategy.run(forward, args=(images,))
+
+        def encode(batch: Batch) -> np.ndarray:
+            seen = self.replicas.share({"images": batch["images"]})
+            return self.replicas.gather(run(self.replicas.split(seen)["images"]))
+
+        identity, cache = encoder.weights_hash(), Path(self.settings.data.data_dir) / "features"
+        size = self.replicas.rounded_batch_size(self.settings.evaluation.eval_batch_size)
+        return {
+            split: features(
+                records,
+                self.settings.data.image_size,
+                identity,
+                encode,
+                cache,
+                size,
+                self.progress,
+                self.replicas.is_chief,
+            )
+            for split, records in self.records.items()
+        }
+
+    @property
+    def features_seconds(self) -> float:
+        """Seconds that the cached features of all splits took, in whichever run made them."""
+        return sum(seconds for _, seconds in self._features.values())
+
+    def inputs(self, split: str) -> Inputs:
+        """Returns what a captioner sees of a split: cached features, or images augmented in training."""
+        array = self._features[split][0] if self._features else None
+        augment = self.settings.data.augment if split == "train" else "none"
+        return Inputs(self.records[split], self.settings.data.image_size, augment, array)
+
+    def new_captioner(self) -> Captioner:
+        """Returns a captioner with its initial weights."""
+        with self.replicas.strategy.scope():
+            return build_captioner(self.settings, len(self.tokenizer), self.encoder)
+
+    def training(self, model: Captioner, positions: np.ndarray, epochs: int, folder: str, **more: Any) -> Training:
+        """Returns the training of a captioner on the kept positions, its checkpoints in a folder of the run."""
+        batches = TrainingBatches(
+            self.inputs("train"),
+            self.captions["train"],
+            positions,
+            self.settings.training.batch_size,
+            self.settings.run.seed,
+            self.replicas.worker,
+        )
+        return Training(model, batches, self.settings, epochs, self.replicas, self.folder / folder, **more)
+
+    def decoder(self, model: Captioner, beams: int) -> Decoder:
+        """Returns a decoder of the model with this many beams."""
+        return Decoder(
+            model,
+            self.tokenizer,
+            self.replicas,
+            beams=beams,
+            length_penalty=self.settings.evaluation.length_penalty,
+            xla=self.settings.training.xla,
+        )

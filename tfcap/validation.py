@@ -1,0 +1,92 @@
+"""Validation during training: the scores that pick the checkpoint, and what TensorBoard shows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import numpy as np
+import tensorflow as tf
+
+from tfcap.data.pipeline import SequentialBatches
+from tfcap.evaluation.cider import CiderScorer
+from tfcap.models.captioner import Captioner
+from tfcap.preparation import Preparation
+from tfcap.reporting.pictures import Sample, sheet_pixels
+from tfcap.training.step import example_losses, values_of
+
+
+class Validation:
+    """Scores the captioner on the validation split and shows it in TensorBoard."""
+
+    PICTURES = 6
+
+    def __init__(self, prep: Preparation, model: Captioner) -> None:
+        self.prep, self.model = prep, model
+        self.records = prep.records["validation"]
+        self.inputs = prep.inputs("validation")
+        self.ids = [int(image_id) for image_id in self.records.ids]
+        self.scorer = CiderScorer(dict(zip(self.ids, self.records.captions, strict=True)))
+        self.decoder = prep.decoder(model, beams=1)
+        self._losses = example_losses(model, prep.settings.training.xla)
+        self._step = 0
+        self._writer = (
+            tf.summary.create_file_writer(str(prep.folder / "tensorboard")) if prep.replicas.is_chief else None
+        )
+
+    def run(self) -> dict[str, float]:
+        """Returns the mean loss over validation images and the CIDEr of greedy captions."""
+        size = self.prep.settings.evaluation.eval_batch_size
+        positions = np.arange(len(self.ids))
+        texts, _ = self.decoder.captions(self.inputs, positions, size, "validation captions", self.prep.progress)
+        cider, per_image = self.scorer.score(dict(zip(self.ids, texts, strict=True)))
+        self._show(texts, per_image)
+        return {"val_loss": self._loss(size), "val_CIDEr": cider}
+
+    def _loss(self, size: int) -> float:
+        replicas = self.prep.replicas
+        batches = SequentialBatches(
+            self.inputs,
+            np.arange(len(self.ids)),
+            replicas.rounded_batch_size(size),
+            self.prep.captions["validation"],
+        )
+        state = self.model.non_trainable_variables
+
+        @tf.function
+        def run(inputs: Any) -> tf.Tensor:
+            return replicas.strategy.run(
+                lambda part: self._losses(values_of(self.model.trainable_variables), values_of(state), part),
+                args=(inputs,),
+            )
+
+        total = 0.0
+        for block, batch in zip(batches.blocks, batches, strict=True):
+            del batch["position"]
+            total += float(replicas.gather(run(replicas.split(replicas.share(batch))))[: len(block)].sum())
+        return total / len(self.ids)
+
+    def log(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes scalars to TensorBoard."""
+        self._step = step
+        if self._writer is not None:
+            with self._writer.as_default(step):
+                for name, value in scalars.items():
+                    tf.summary.scalar(name, value)
+
+    def _show(self, texts: list[str], per_image: np.ndarray) -> None:
+        """Writes the first pictures with their captions to TensorBoard."""
+        if self._writer is None:
+            return
+        samples = [
+            Sample(self.records.picture(i), texts[i], self.records.captions[i], float(per_image[i]))
+            for i in range(min(self.PICTURES, len(texts)))
+        ]
+        with self._writer.as_default(self._step):
+            tf.summary.image("captions", sheet_pixels(samples)[None])
+        self._writer.flush()
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
