@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from tfcap.errors import InputError
-from tfcap.files import file_hash, read_json
+from tfcap.files import file_hash, read_json, write_json
 
 MANIFEST = "tfcap.json"
 INDEX = "tfcap_index.npz"
+VERIFIED = "tfcap_verified.json"
 
 _HEADER = struct.Struct("<QI")  # a record is: length, checksum of the length, payload, checksum of the payload
 _FOOTER_BYTES = 4
@@ -108,7 +109,10 @@ def describe_split(
 
 
 def check(folder: Path) -> dict[str, Any]:
-    """Returns the manifest of a built data set after checking that all its files are there and of the right size.
+    """Returns the manifest of a built data set after checking that all its files are there and as they were built.
+
+    Contents are hashed once for each size and date of a file, and that is noted in the folder where it can be
+    written: a cut at a record's boundary or a flipped bit raises nothing when TFRecords are read.
 
     Raises:
       InputError: naming the first file that is not.
@@ -119,15 +123,22 @@ def check(folder: Path) -> dict[str, Any]:
     manifest = read_json(folder / MANIFEST)
     if not (folder / INDEX).is_file():
         raise InputError(f"{folder} is damaged: it has no {INDEX}", remedy=remedy)
-    for split in manifest["splits"].values():
-        for shard in split["shards"]:
-            path = folder / shard["file"]
-            if not path.is_file():
-                raise InputError(f"{folder} is damaged: the shard {shard['file']} is missing", remedy=remedy)
-            size = path.stat().st_size
-            if size != shard["bytes"]:
-                problem = f"{folder} is damaged: the shard {shard['file']} has another size"
-                raise InputError(problem, received=f"{size:,} bytes", expected=f"{shard['bytes']:,}", remedy=remedy)
+    verified = read_json(folder / VERIFIED) if (folder / VERIFIED).is_file() else {}
+    dates = {}
+    for shard in (shard for split in manifest["splits"].values() for shard in split["shards"]):
+        path = folder / shard["file"]
+        if not path.is_file():
+            raise InputError(f"{folder} is damaged: the shard {shard['file']} is missing", remedy=remedy)
+        found = path.stat()
+        if found.st_size != shard["bytes"]:
+            problem = f"{folder} is damaged: the shard {shard['file']} has another size"
+            raise InputError(problem, received=f"{found.st_size:,} bytes", expected=shard["bytes"], remedy=remedy)
+        dates[shard["file"]] = found.st_mtime_ns
+        if verified.get(shard["file"]) != found.st_mtime_ns and file_hash(path) != shard["sha256"]:
+            raise InputError(f"{folder} is damaged: the shard {shard['file']} has other contents", remedy=remedy)
+    if dates != verified:
+        with contextlib.suppress(OSError):  # a read-only folder is hashed each time
+            write_json(folder / VERIFIED, dates)
     return manifest
 
 

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 import tfcap.quiet  # noqa: F401
+
 import numpy as np
 
 import tfrecords_builder

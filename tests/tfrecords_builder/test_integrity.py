@@ -103,13 +103,17 @@ def _damage(folder: Path, how: str) -> str:
         shard.unlink()
     elif how == "cut":
         shard.write_bytes(shard.read_bytes()[:-1])
+    elif how == "flipped":
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content)
     else:
         shard = folder / how
         shard.unlink()
     return shard.name
 
 
-@pytest.mark.parametrize("how", ["missing", "cut", "tfcap.json", "tfcap_index.npz"])
+@pytest.mark.parametrize("how", ["missing", "cut", "flipped", "tfcap.json", "tfcap_index.npz"])
 def test_damage_is_named_and_not_used(toy_data, how):
     name = _damage(tfrecords_builder.build(toy_data, progress=False), how)
     for find in (tfrecords_builder.locate, tfrecords_builder.build):

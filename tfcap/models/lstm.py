@@ -55,7 +55,8 @@ class HoistedLSTM(keras.layers.Layer):
 
     def call(self, x: Tensor, h: Tensor, c: Tensor) -> Tensor:
         """Returns the outputs [B, T, U] of inputs [B, T, E] from the state h, c [B, U]."""
-        outputs = lstm_sequence(ops.swapaxes(self.project(x), 0, 1), ops.convert_to_tensor(self.recurrent_kernel), h, c)
+        recurrent_kernel = ops.copy(self.recurrent_kernel)  # a custom gradient takes tensors, not variables
+        outputs = lstm_sequence(ops.swapaxes(self.project(x), 0, 1), recurrent_kernel, h, c)
         return ops.swapaxes(outputs, 0, 1)
 
 
