@@ -3,6 +3,7 @@
 HELP = {
     "selector": "How the kept images are chosen.",
     "fraction": "Part of the train images to keep; floor(fraction * N) images.",
+    "proxy": "The captioner that scores, with the same encoder; the experiment's own --model unless said otherwise.",
     "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
     " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one.",

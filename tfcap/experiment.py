@@ -119,9 +119,9 @@ def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captione
     selection = prep.settings.selection
     if selection.teacher:
         return _teacher(prep, Path(selection.teacher))
-    model = prep.new_captioner()
+    model = prep.new_captioner(selection.proxy)
     epochs = selection.proxy_epochs if selection.proxy_epochs is not None else default_epochs
-    about = {"model": prep.settings.model.model, "encoder": prep.settings.model.encoder, "epochs": epochs}
+    about = {"model": selection.proxy, "encoder": prep.settings.model.encoder, "epochs": epochs}
     if epochs == 0:
         return model, {**about, "checkpoint": None}, 0.0
     records = prep.records["train"]
@@ -149,9 +149,9 @@ def _teacher(prep: Preparation, run_dir: Path) -> tuple[Captioner, dict[str, Any
             received=f"--teacher={run_dir}",
             expected="a run on the same data set",
         )
-    model = prep.new_captioner()
+    model = prep.new_captioner(prep.settings.selection.proxy)
     state = checkpoint.restore(path, model)
-    about = {"teacher": str(run_dir), "model": prep.settings.model.model, "encoder": prep.settings.model.encoder}
+    about = {"teacher": str(run_dir), "model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
     return model, {**about, "epochs": state["epoch"], "checkpoint": checkpoint.identity(path)}, 0.0
 
 

@@ -128,10 +128,11 @@ class Preparation:
         augment = self.settings.data.augment if split == "train" else "none"
         return Inputs(self.records[split], self.settings.data.image_size, augment, array)
 
-    def new_captioner(self) -> Captioner:
-        """Returns a captioner with its initial weights."""
+    def new_captioner(self, name: str = "") -> Captioner:
+        """Returns a captioner with its initial weights: the experiment's own, or the one that is named."""
+        settings = self.settings.replace(model=name) if name else self.settings
         with self.replicas.strategy.scope():
-            return build_captioner(self.settings, len(self.tokenizer), self.encoder)
+            return build_captioner(settings, len(self.tokenizer), self.encoder)
 
     def training(self, model: Captioner, positions: np.ndarray, epochs: int, folder: str, **more: Any) -> Training:
         """Returns the training of a captioner on the kept positions, its checkpoints in a folder of the run."""

@@ -97,6 +97,7 @@ class DataSettings(_Group):
 class SelectionSettings(_Group):
     selector: str = _field("random", choices=registry.SELECTORS)
     fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
+    proxy: str = _field(None, choices=registry.CAPTIONERS)
     proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
@@ -215,6 +216,8 @@ class Settings:
             "freeze_encoder": weights != "none",
         }
         settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
+        if settings.selection.proxy is None:
+            settings = settings.replace(proxy=settings.model.model)
         if settings.data.augment is None:  # a cached feature has one view of its image
             settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
         settings._check_together()
