@@ -2,8 +2,8 @@
 
     python -m benchmarks.input_pipeline [--quick] [--source=FLICKR8K]
 
-Ours reads TFRecords by position in a new order, parses, decodes, resizes, batches and hands over arrays. The other side is
-the limit: a bare tf.data map of `tf.io.decode_jpeg` (and the same resize) over the same bytes, already in memory.
+Ours reads TFRecords by position in a new order, parses, decodes, resizes, batches and hands over arrays. The other side
+is the limit: a bare tf.data map of `tf.io.decode_jpeg` (and the same resize) over the same bytes, already in memory.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ def parse(argv: Sequence[str], groups: Sequence[str] = GROUPS, usage: str = "") 
         raise SystemExit(0)
     try:
         stray = values(list(argv))[1:]
+    except absl_flags.CantOpenFlagFileError as error:
+        raise InputError(
+            "The flagfile cannot be read", received=str(error).rsplit(": ", 1)[-1], expected="a file of flags"
+        ) from None
     except (absl_flags.Error, OSError) as error:
         raise InputError(str(error).replace("\n", " "), remedy="See --help.") from None
     if stray:

@@ -25,6 +25,8 @@ from tfcap.run_folder import RunFolder
 from tfcap.settings import Settings
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
+from tfcap.training.replicated import replicated
+from tfcap.training.step import Tensors
 from tfcap.training.strategy import connect
 
 T = TypeVar("T")
@@ -89,17 +91,16 @@ class Preparation:
         if encoder is None:
             return {}
 
+        # On CPUs the convolutions of TensorFlow's own library are faster than XLA's.
         @tf.function(jit_compile=self.settings.training.xla and bool(tf.config.list_physical_devices("GPU")))
-        def forward(images: tf.Tensor) -> tf.Tensor:
-            return tf.cast(encoder(encoder.preprocess(images), training=False), tf.float32)
+        def forward(parameters: Tensors, state: Tensors, inputs: Batch) -> tf.Tensor:
+            features, _ = encoder.stateless_call(parameters, state, encoder.preprocess(inputs["images"]))
+            return tf.cast(features, tf.float32)
 
-        @tf.function
-        def run(images: tf.Tensor) -> tf.Tensor:
-            return self.replicas.strategy.run(forward, args=(images,))
+        on_replicas = replicated(encoder, forward, self.replicas)
 
         def encode(batch: Batch) -> np.ndarray:
-            seen = self.replicas.share({"images": batch["images"]})
-            return self.replicas.gather(run(self.replicas.split(seen)["images"]))
+            return on_replicas({"images": batch["images"]})
 
         identity, cache = encoder.weights_hash(), Path(self.settings.data.data_dir) / "features"
         size = self.replicas.rounded_batch_size(self.settings.evaluation.eval_batch_size)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tfcap.quiet  # noqa: F401
 
 import numpy as np
@@ -14,7 +12,8 @@ from tfcap.evaluation.cider import CiderScorer
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.pictures import Sample, sheet_pixels
-from tfcap.training.step import example_losses, values_of
+from tfcap.training.replicated import replicated
+from tfcap.training.step import example_losses
 
 
 class Validation:
@@ -29,7 +28,7 @@ class Validation:
         self.ids = [int(image_id) for image_id in self.records.ids]
         self.scorer = CiderScorer(dict(zip(self.ids, self.records.captions, strict=True)))
         self.decoder = prep.decoder(model, beams=1)
-        self._losses = example_losses(model, prep.settings.training.xla)
+        self._losses = replicated(model, example_losses(model, prep.settings.training.xla), prep.replicas)
         self._step = 0
         self._writer = (
             tf.summary.create_file_writer(str(prep.folder / "tensorboard")) if prep.replicas.is_chief else None
@@ -45,27 +44,14 @@ class Validation:
         return {"val_loss": self._loss(size), "val_CIDEr": cider}
 
     def _loss(self, size: int) -> float:
-        replicas = self.prep.replicas
         batches = SequentialBatches(
             self.inputs,
             np.arange(len(self.ids)),
-            replicas.rounded_batch_size(size),
+            self.prep.replicas.rounded_batch_size(size),
             self.prep.captions["validation"],
         )
-        state = self.model.non_trainable_variables
-
-        @tf.function
-        def run(inputs: Any) -> tf.Tensor:
-            return replicas.strategy.run(
-                lambda part: self._losses(values_of(self.model.trainable_variables), values_of(state), part),
-                args=(inputs,),
-            )
-
-        total = 0.0
-        for block, batch in zip(batches.blocks, batches, strict=True):
-            del batch["position"]
-            total += float(replicas.gather(run(replicas.split(replicas.share(batch))))[: len(block)].sum())
-        return total / len(self.ids)
+        losses = [self._losses(batch)[: len(block)] for block, batch in zip(batches.blocks, batches, strict=True)]
+        return float(np.concatenate(losses).mean())
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
         """Writes scalars to TensorBoard."""
@@ -73,7 +59,8 @@ class Validation:
         if self._writer is not None:
             with self._writer.as_default(step):
                 for name, value in scalars.items():
-                    tf.summary.scalar(name, value)
+                    tag = name.replace("val_", "validation/") if name.startswith("val_") else f"training/{name}"
+                    tf.summary.scalar(tag, value)
 
     def _show(self, texts: list[str], per_image: np.ndarray) -> None:
         """Writes the first pictures with their captions to TensorBoard."""
@@ -84,7 +71,7 @@ class Validation:
             for i in range(min(self.PICTURES, len(texts)))
         ]
         with self._writer.as_default(self._step):
-            tf.summary.image("captions", sheet_pixels(samples)[None])
+            tf.summary.image("validation/captions", sheet_pixels(samples)[None])
         self._writer.flush()
 
     def close(self) -> None:

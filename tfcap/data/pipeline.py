@@ -106,7 +106,7 @@ class Inputs:
         serialised = tf.ensure_shape(serialised, positions.shape)
         return tf.io.parse_example(serialised, {"image": tf.io.FixedLenFeature([], tf.string)})["image"], seeds
 
-    def _plain_image(self, encoded: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+    def _plain_image(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         return decode(encoded, self.image_size)
 
     def _augmented_image(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfcap.data.pipeline import Batch, SequentialBatches
+from tfcap.data.pipeline import SequentialBatches
 from tfcap.data.resumable import fill
-from tfcap.training.step import Inputs, Tensors, values_of
+from tfcap.training.replicated import replicated
+from tfcap.training.step import Inputs, Tensors
 from tfcap.training.strategy import Replicas
 
 
@@ -45,20 +45,6 @@ def score(
     progress: bool,
 ) -> float:
     """Writes `folder/name.npy`, float32 [N] in record order; returns the seconds it took. A killed pass continues."""
-    compute = signal.compute(model, xla)
-
-    def on_replica(inputs: Inputs) -> tf.Tensor:
-        return compute(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs)
-
-    @tf.function
-    def run(inputs: Inputs) -> tf.Tensor:
-        return replicas.strategy.run(on_replica, args=(inputs,))
-
-    def one_batch(batch: Batch) -> np.ndarray:
-        seen = {key: value for key, value in batch.items() if key != "position"}
-        return replicas.gather(run(replicas.split(replicas.share(seen))))
-
-    _, seconds = fill(
-        folder, name, batches, one_batch, progress=progress and replicas.is_chief, writes=replicas.is_chief
-    )
+    compute = replicated(model, signal.compute(model, xla), replicas)
+    _, seconds = fill(folder, name, batches, compute, progress=progress, writes=replicas.is_chief)
     return seconds

@@ -12,7 +12,7 @@ from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.data.text import WordTokenizer
 from tfcap.models.captioner import Captioner
 from tfcap.progress import progress_bar
-from tfcap.training.step import values_of
+from tfcap.training.replicated import replicated
 from tfcap.training.strategy import Replicas
 
 
@@ -29,7 +29,7 @@ class Decoder:
         length_penalty: float,
         xla: bool,
     ) -> None:
-        self.model, self.tokenizer, self.replicas = model, tokenizer, replicas
+        self.tokenizer, self.replicas = tokenizer, replicas
 
         @tf.function(jit_compile=xla)
         def generate(
@@ -42,14 +42,7 @@ class Decoder:
                 features = inputs["features"] if "features" in inputs else model.encode(inputs["images"])
                 return model.generate(features, tokenizer.max_tokens, beams, length_penalty)
 
-        def on_replica(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            return generate(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs)
-
-        @tf.function
-        def run(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-            return replicas.strategy.run(on_replica, args=(inputs,))
-
-        self._run = run
+        self._generate = replicated(model, generate, replicas)
 
     def captions(
         self, inputs: Inputs, positions: np.ndarray, batch_size: int, title: str = "decoding", progress: bool = True
@@ -61,8 +54,8 @@ class Decoder:
         with progress_bar(len(positions), title, "image", shown=progress, passing=True) as bar:
             for block, batch in zip(batches.blocks, batches, strict=True):
                 seen = {name: value for name, value in batch.items() if name in ("images", "features")}
-                tokens, score = self._run(self.replicas.split(self.replicas.share(seen)))
-                texts.extend(self.tokenizer.decode(self.replicas.gather(tokens)[: len(block)]))
-                scores.append(self.replicas.gather(score)[: len(block)])
+                tokens, score = self._generate(seen)
+                texts.extend(self.tokenizer.decode(tokens[: len(block)]))
+                scores.append(score[: len(block)])
                 bar.update(len(block))
         return texts, np.concatenate(scores)

@@ -1,0 +1,104 @@
+"""Each benchmark runs as its command line says, and its figures agree with each other."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# For each benchmark: its cases, and the ratios that every one of the named cases promises.
+PROMISES = {
+    "input_pipeline": {
+        "stored_224x224": ["pipeline_over_raw_decode"],
+        "stored_320x240": ["pipeline_over_raw_decode"],
+    },
+    "masked_epoch": {
+        f"fraction_{fraction}": ["masked_over_full", "masked_over_filtered_after_decode"]
+        for fraction in (1.0, 0.75, 0.5, 0.25)
+    },
+    "train_step": {
+        **{
+            f"features_t{tokens}": [
+                "hoisted_lstm_xla_over_hoisted_lstm_graph",
+                "hoisted_lstm_xla_over_keras_lstm_xla",
+                "hoisted_lstm_graph_over_keras_lstm_graph",
+            ]
+            for tokens in (16, 32)
+        },
+        "scenes": ["xla_over_graph"],
+    },
+    "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
+}
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    """Runs a benchmark once and keeps what it printed."""
+    found = {}
+
+    def run(name):
+        if name not in found:
+            command = [sys.executable, "-m", f"benchmarks.{name}", "--quick"]
+            environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}
+            done = subprocess.run(
+                command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=280, check=False
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+            found[name] = json.loads(done.stdout.splitlines()[-1])
+        return found[name]
+
+    return run
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_says_what_was_measured_and_on_what(outcome, name):
+    result = outcome(name)
+    assert result["benchmark"] == name
+    assert result["quick"] is True
+    assert result["sizes"]
+    assert result["peak_memory_mib"] > 100
+    assert {"tfcap", "python", "tensorflow", "keras", "numpy"} <= set(result["versions"])
+    assert result["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_has_the_promised_ratios_and_they_follow_from_the_medians(outcome, name):
+    cases = outcome(name)["cases"]
+    assert set(cases) == set(PROMISES[name])
+    for case, promised in PROMISES[name].items():
+        measured = cases[case]
+        assert sorted(key for key in measured if "_over_" in key) == sorted(promised)
+        for ratio in promised:
+            ours, theirs = re.fullmatch(r"(.+)_over_(.+)", ratio).groups()
+            expected = measured[ours]["median"] / measured[theirs]["median"]
+            assert measured[ratio] == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", PROMISES)
+def test_medians_lie_within_their_range(outcome, name):
+    for case in outcome(name)["cases"].values():
+        for side in (value for value in case.values() if isinstance(value, dict) and "median" in value):
+            assert side["runs"] >= 3
+            assert 0 < side["minimum"] <= side["median"] <= side["maximum"]
+
+
+def test_a_smaller_mask_takes_less_time_than_all(outcome):
+    assert outcome("masked_epoch")["cases"]["fraction_0.25"]["masked_over_full"] < 0.7
+
+
+def test_both_lstms_start_from_the_loss_of_chance(outcome):
+    losses = outcome("train_step")["cases"]["features_t16"]["first_loss"]
+    assert max(losses.values()) - min(losses.values()) < 0.2
+
+
+def test_the_serving_process_needs_tensorflow_alone_and_says_the_same(outcome):
+    serving = outcome("serving_latency")["serving_process"]
+    assert "tfcap" not in serving["also_imported"]
+    assert serving["same_caption"]

@@ -1,0 +1,219 @@
+"""What every captioner promises. A new captioner is a new row of ROWS; every test below then runs over it."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfcap import registry
+from tfcap.data.text import BEGIN, END, PAD, UNKNOWN, WordTokenizer
+from tfcap.models.build import build_captioner
+from tfcap.models.captioner import Captioner
+from tfcap.models.dropout import STATE
+from tfcap.settings import Settings
+from tfcap.training.step import loss_and_gradients, train_step, values_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """`settings` make the captioner small; `steps` and `rate` are what it takes to learn four captions by heart."""
+
+    settings: Mapping[str, Any]
+    steps: int = 150
+    rate: float = 1e-2
+
+
+ROWS = {
+    "resnet50_lstm": Row({"encoder": "small_resnet", "units": 24, "embedding_size": 12, "dropout": 0.1}),
+}
+
+SIZE, B = 16, 4
+TEXTS = ["a red ball", "two small dogs in the snow", "a cat", "the red boat is on the lake"]
+TOKENIZER = WordTokenizer.fit(TEXTS, min_count=1, max_tokens=10)
+V, T = len(TOKENIZER), TOKENIZER.max_tokens
+IMAGES = np.random.default_rng(0).integers(0, 256, [B, SIZE, SIZE, 3]).astype(np.uint8)
+TOKENS = TOKENIZER.encode(TEXTS)
+
+every = pytest.mark.parametrize("name", ROWS)
+
+
+def _make(name: str, **changes: Any) -> Captioner:
+    row = {**ROWS[name].settings, "model": name, "image_size": SIZE, **changes}
+    return build_captioner(Settings().replace(**row).resolve(), V)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """One untrained captioner a row, for tests that do not change it."""
+    return {name: _make(name) for name in ROWS}
+
+
+def _inputs(**more: np.ndarray) -> dict[str, tf.Tensor]:
+    batch = {"images": IMAGES, "tokens": TOKENS, "weights": np.ones(B, np.float32)}
+    return {key: tf.constant(value) for key, value in {**batch, **more}.items()}
+
+
+def test_every_registered_captioner_has_a_row():
+    assert set(ROWS) == set(registry.CAPTIONERS)
+
+
+@every
+def test_losses_are_finite_masked_and_near_those_of_guessing(made, name):
+    losses, mask = made[name](_inputs())
+    assert losses.shape == mask.shape == (B, T - 1) and losses.dtype == mask.dtype == tf.float32
+    np.testing.assert_array_equal(mask, (TOKENS[:, 1:] != PAD).astype(np.float32))
+    assert np.isfinite(losses).all() and np.asarray(losses)[np.asarray(mask) == 0].max() == 0
+    assert float(tf.reduce_sum(losses) / tf.reduce_sum(mask)) == pytest.approx(np.log(V), rel=0.5)
+
+
+@every
+def test_losses_of_images_equal_those_of_their_features(made, name):
+    model = made[name]
+    features = model.encode(tf.constant(IMAGES))
+    assert features.shape[0] == B and features.dtype == tf.float32
+    inputs = _inputs()
+    expected, _ = model(inputs)
+    del inputs["images"]
+    found, _ = model({**inputs, "features": features})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@every
+def test_a_token_s_loss_does_not_see_the_tokens_after_it(made, name):
+    changed = TOKENS.copy()
+    changed[:, 4:] = 5
+    before, _ = made[name](_inputs())
+    after, _ = made[name](_inputs(tokens=changed))
+    np.testing.assert_allclose(after[:, :3], before[:, :3], atol=1e-5)
+    assert not np.allclose(after[:, 4:], before[:, 4:], atol=1e-3)
+
+
+@every
+def test_losses_depend_on_the_image(made, name):
+    losses = [np.asarray(made[name](_inputs(images=images))[0]) for images in (IMAGES, IMAGES[::-1].copy())]
+    assert np.abs(losses[0] - losses[1]).max() > 1e-4
+
+
+@every
+def test_several_captions_an_image_equal_as_many_images(made, name):
+    grouped = np.stack([TOKENS, TOKENS[::-1]], axis=1)
+    found, mask = made[name](_inputs(tokens=grouped))
+    assert found.shape == mask.shape == (B, 2, T - 1)
+    for caption in range(2):
+        expected, _ = made[name](_inputs(tokens=grouped[:, caption]))
+        np.testing.assert_allclose(found[:, caption], expected, atol=1e-5)
+
+
+@every
+def test_decoding_agrees_with_teacher_forcing(made, name):
+    """A step's log-probabilities are those that the losses of the same tokens are made of."""
+    model = made[name]
+    losses, _ = model(_inputs())
+    state = model.start(model.encode(tf.constant(IMAGES)))
+    for t in range(T - 1):
+        logits, state = model.step(tf.constant(TOKENS[:, t]), state)
+        assert logits.shape == (B, V)
+        expected = -tf.gather(tf.nn.log_softmax(logits), TOKENS[:, t + 1], batch_dims=1)
+        present = TOKENS[:, t + 1] != PAD
+        np.testing.assert_allclose(expected[present], losses[:, t][present], atol=1e-4)
+
+
+@every
+@pytest.mark.parametrize("beams", [1, 3])
+def test_generated_captions_are_tokens_from_begin_to_end(made, name, beams):
+    model = made[name]
+    tokens, scores = model.generate(model.encode(tf.constant(IMAGES)), T, beams, 1.0)
+    assert tokens.shape == (B, T) and tokens.dtype == tf.int32
+    assert scores.shape == (B,) and scores.dtype == tf.float32
+    assert np.isfinite(scores).all() and (np.asarray(scores) < 0).all()
+    for row in np.asarray(tokens):
+        ends = np.flatnonzero(row == END)
+        length = ends[0] + 1 if len(ends) else T
+        assert row[0] == BEGIN and (row[1:length] != PAD).all() and (row[length:] == PAD).all()
+        assert not np.isin(row[1:], [BEGIN, UNKNOWN]).any() and row.max() < V
+
+
+@every
+def test_a_score_is_the_caption_s_mean_log_probability_without_unknown(made, name):
+    model = made[name]
+    features = model.encode(tf.constant(IMAGES))
+    tokens, scores = model.generate(features, T, 1, 1.0)
+    for image in range(B):
+        row = np.asarray(tokens[image])
+        length = int((row != PAD).sum()) - 1
+        state, total = model.start(features[image : image + 1]), 0.0
+        for t in range(length):
+            logits, state = model.step(tf.constant(row[t : t + 1]), state)
+            logits = np.asarray(logits[0], np.float64)
+            logits[[PAD, BEGIN, UNKNOWN]] = -np.inf
+            total += logits[row[t + 1]] - np.log(np.exp(logits).sum())
+        assert float(scores[image]) == pytest.approx(total / length, abs=1e-4)
+
+
+@every
+def test_the_gradient_reaches_every_trainable_variable(made, name):
+    model = made[name]
+    compute = loss_and_gradients(model, xla=False, training=False)
+    loss, tokens, gradients = compute(
+        values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs()
+    )
+    assert float(tokens) == (TOKENS[:, 1:] != PAD).sum() and np.isfinite(float(loss))
+    assert len(gradients) == len(model.trainable_variables) > 0
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        assert gradient.shape == variable.shape and np.isfinite(gradient).all(), variable.path
+        assert np.abs(gradient).max() > 0, variable.path
+
+
+@every
+def test_xla_changes_neither_loss_nor_gradient(made, name):
+    model = made[name]
+    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs()
+    plain = loss_and_gradients(model, xla=False, training=False)(*values)
+    compiled = loss_and_gradients(model, xla=True, training=False)(*values)
+    assert float(compiled[0]) == pytest.approx(float(plain[0]), rel=1e-5)
+    for variable, ours, theirs in zip(model.trainable_variables, compiled[2], plain[2], strict=True):
+        scale = np.abs(theirs).max()
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * scale, err_msg=variable.path)
+
+
+@every
+def test_weight_0_leaves_an_example_out(made, name):
+    model = made[name]
+    compute = loss_and_gradients(model, xla=False, training=False)
+    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables)
+    masked = compute(*values, _inputs(weights=np.array([1, 1, 0, 0], np.float32)))
+    alone = compute(*values, {key: value[:2] for key, value in _inputs().items()})
+    assert float(masked[0]) == pytest.approx(float(alone[0]), rel=1e-5)
+    assert float(masked[1]) == float(alone[1])
+    for ours, theirs in zip(masked[2], alone[2], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@every
+def test_paths_of_variables_are_unique_and_the_weights_are_float32(made, name):
+    paths = [variable.path for variable in made[name].variables]
+    assert len(set(paths)) == len(paths)
+    assert {variable.dtype for variable in made[name].trainable_variables} == {"float32"}
+
+
+@every
+def test_it_learns_four_captions_by_heart(name):
+    model = _make(name)
+    strategy = tf.distribute.get_strategy()
+    optimizer = keras.optimizers.AdamW(ROWS[name].rate, weight_decay=0.0)
+    optimizer.build(model.trainable_variables)
+    step = train_step(model, optimizer, seed=0, clip_norm=1.0, xla=False, strategy=strategy)
+    first, last = (), ()
+    for number in range(ROWS[name].steps):
+        last = [float(value) for value in step(_inputs(), tf.constant(number))]
+        first = first or last
+    assert last[0] < 0.2 * first[0]
+    for beams in (1, 3):
+        tokens, _ = model.generate(model.encode(tf.constant(IMAGES)), T, beams, 1.0)
+        assert TOKENIZER.decode(np.asarray(tokens)) == TEXTS
+    drawn = [v for v in model.non_trainable_variables if v.path.endswith(STATE)]
+    assert all(not np.any(variable.numpy()) for variable in drawn)  # a step leaves no random state behind

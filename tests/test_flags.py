@@ -1,0 +1,198 @@
+"""The command line says what the settings say: same names, types and ranges, each with a help text."""
+
+import dataclasses
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import flags
+from tfcap.errors import InputError, TrainingDiverged
+from tfcap.settings import Settings
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))
+
+
+def _parse(*arguments: str) -> Settings:
+    return flags.parse(["program", *arguments])
+
+
+def test_every_group_of_settings_has_flags():
+    assert list(flags.GROUPS) == [field.name for field in dataclasses.fields(Settings)]
+
+
+@pytest.mark.parametrize("group", flags.GROUPS)
+def test_every_field_has_a_help_text_and_every_help_text_a_field(group):
+    words = importlib.import_module(f"flags.{group}").HELP
+    fields = [field.name for field in dataclasses.fields(getattr(Settings(), group))]
+    assert list(words) == fields
+    for name, text in words.items():
+        assert text[0].isupper() and text.endswith(".") and "\n" not in text, name
+
+
+def test_nothing_said_is_the_default():
+    assert _parse() == Settings()
+
+
+def test_each_kind_of_flag_reaches_its_setting():
+    settings = _parse(
+        "--fraction=0.5", "--epochs", "7", "--dataset=flickr8k", "--noxla", "--freeze_encoder", "--seed=3"
+    )
+    expected = Settings().replace(fraction=0.5, epochs=7, dataset="flickr8k", xla=False, freeze_encoder=True, seed=3)
+    assert settings == expected
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("--xla", True), ("--noxla", False), ("--xla=false", False), ("--xla=True", True)]
+)
+def test_booleans(argument, value):
+    assert _parse(argument).training.xla is value
+
+
+def test_the_last_of_two_equal_flags_counts():
+    assert _parse("--seed=1", "--seed=2").run.seed == 2
+
+
+def test_a_flagfile_is_read_with_its_comments_and_later_flags_override_it(tmp_path):
+    path = tmp_path / "toy.flags"
+    path.write_text("# a comment\n\n--epochs=3\n--noxla\n// another\n--seed=5\n")
+    assert _parse(f"--flagfile={path}") == Settings().replace(epochs=3, xla=False, seed=5)
+    assert _parse(f"--flagfile={path}", "--epochs=4").training.epochs == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fractoin=0.5"], "Unknown command line flag 'fractoin'"),
+        (["--epochs=many"], "--epochs.*many"),
+        (["--epochs=1.5"], "--epochs.*1.5"),
+        (["--fraction=half"], "--fraction.*half"),
+        (["--fraction=0"], r"--fraction is out of range. Received: 0.0. Expected: in \(0, 1\]"),
+        (["--selector=best"], "Unknown selector. Received: 'best'. Expected: one of random"),
+        (["--xla=maybe"], "xla.*maybe"),
+        (["--noepochs=3"], "noepochs"),
+        (["--flagfile=absent.flags"], "absent.flags"),
+        (["images"], "Arguments must be flags. Received: images"),
+        (["--seed"], "seed"),
+    ],
+)
+def test_a_mistake_is_an_input_error_on_one_line(arguments, words):
+    with pytest.raises(InputError, match=words) as caught:
+        _parse(*arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["--help", "-h", "--helpfull", "-help"])
+def test_help_names_every_flag_with_its_range_and_ends_with_0(capsys, word):
+    with pytest.raises(SystemExit) as ended:
+        flags.parse(["program", word], usage="How to use it.")
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0 and text.startswith("How to use it.")
+    for group in flags.GROUPS:
+        for field in dataclasses.fields(getattr(Settings(), group)):
+            assert f"--{field.name}=..." in text or f"--[no]{field.name}" in text
+            assert str(field.metadata["range"]) in text
+    assert "--flagfile=..." in text
+
+
+def test_parsing_twice_does_not_add_up():
+    _parse("--seed=7")
+    assert _parse() == Settings()
+
+
+# Ending.
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (None, 0, ""),
+        (
+            InputError("The picture is missing", expected="a picture"),
+            2,
+            "error: The picture is missing. Expected: a picture.\n",
+        ),
+        (TrainingDiverged("Training diverged at step 3"), 1, "error: Training diverged at step 3\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted; the same command continues from the last checkpoint\n"),
+    ],
+)
+def test_launch_ends_with_the_code_that_scripts_rely_on(monkeypatch, capsys, error, code, said):
+    def main(settings):
+        assert settings == Settings().replace(seed=4)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(sys, "argv", ["program", "--seed=4"])
+    with pytest.raises(SystemExit) as ended:
+        flags.launch(main)
+    assert ended.value.code == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch):
+    def main(settings):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sys, "argv", ["program"])
+    with pytest.raises(ZeroDivisionError):
+        flags.launch(main)
+
+
+# The real command.
+
+_PROBE = """
+import runpy, sys
+sys.argv = ["main", {argument!r}]
+try:
+    runpy.run_module({module!r}, run_name="__main__")
+except SystemExit as ended:
+    code = ended.code
+print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "sklearn"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("module", ["tfcap.main", "tfrecords_builder", "tfcap.caption"])
+@pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
+def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):
+    program = _PROBE.format(module=module, argument=argument)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=_REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=dict(os.environ),
+    )
+    assert done.stdout.splitlines()[-1] == f"code {code} []", done.stderr
+    if code == 0:
+        assert done.stderr == "" and "--" in done.stdout
+    else:
+        assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_the_command_s_help_ends_with_0():
+    done = subprocess.run(
+        [sys.executable, "-m", "tfcap.main", "--help"], cwd=_REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "--fraction=..." in done.stdout and done.stderr == ""
+
+
+# Presets.
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_is_a_complete_experiment(path):
+    settings = _parse(f"--flagfile={path}")
+    assert settings != Settings()
+    settings.resolve()
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_says_what_it_is_and_names_its_command(path):
+    comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    assert len(comments) >= 2
+    assert any(f"--flagfile=flags/presets/{path.name}" in line for line in comments)

@@ -1,0 +1,184 @@
+"""Settings: checked when made, equal to and from JSON, and complete once resolved."""
+
+import dataclasses
+import math
+
+import pytest
+
+from tfcap import registry
+from tfcap.errors import InputError
+from tfcap.settings import NEUTRAL, DataSettings, Range, Settings, plain_type
+
+GROUPS = [field.name for field in dataclasses.fields(Settings)]
+FIELDS = [(group, field) for group in GROUPS for field in dataclasses.fields(getattr(Settings(), group))]
+
+
+def _other(field, group):
+    """A value that differs from the field's default and is within its range."""
+    kind, accepted = plain_type(field, type(getattr(Settings(), group))), field.metadata["range"]
+    if kind is bool:
+        return not field.default
+    if accepted.choices is not None:
+        return next(choice for choice in accepted.choices if choice != field.default)
+    if kind is str:
+        return "elsewhere"
+    low = accepted.low if not accepted.open_low else accepted.low + 0.01
+    return next(kind(value) for value in (low, low + 1, accepted.high) if value != field.default)
+
+
+every_field = pytest.mark.parametrize(
+    ("group", "field"), FIELDS, ids=[f"{group}.{field.name}" for group, field in FIELDS]
+)
+
+
+def test_names_of_fields_are_unique_over_all_groups():
+    """`replace`, `get` and the command line know no groups."""
+    names = [field.name for _, field in FIELDS]
+    assert len(set(names)) == len(names)
+
+
+def test_only_names_of_fields_are_neutral():
+    assert {field.name for _, field in FIELDS} >= NEUTRAL
+
+
+@every_field
+def test_every_field_is_replaced_read_and_survives_json(group, field):
+    settings = Settings().replace(**{field.name: _other(field, group)})
+    assert settings.get(field.name) == _other(field, group) != field.default
+    assert settings != Settings()
+    assert Settings.from_json(settings.to_json()) == settings
+
+
+@every_field
+def test_a_difference_is_seen_exactly_where_the_field_changes_the_numbers(group, field):
+    ours, theirs = Settings(), Settings().replace(**{field.name: _other(field, group)})
+    expected = {} if field.name in NEUTRAL else {field.name: (field.default, _other(field, group))}
+    assert ours.difference(theirs) == expected
+    assert (ours.hash() == theirs.hash()) == (field.name in NEUTRAL)
+
+
+@every_field
+def test_a_value_of_another_type_is_refused(group, field):
+    for wrong in ([], object()):
+        with pytest.raises(InputError, match=f"--{field.name} has the wrong type"):
+            Settings().replace(**{field.name: wrong})
+
+
+@every_field
+def test_a_value_outside_the_range_is_refused_and_its_ends_are_not(group, field):
+    accepted, kind = field.metadata["range"], plain_type(field, type(getattr(Settings(), group)))
+    if accepted.low is None:
+        pytest.skip("takes any value")
+    for end in (accepted.low, accepted.high):
+        if end is not None and not (accepted.open_low and end == accepted.low):
+            assert Settings().replace(**{field.name: kind(end)}).get(field.name) == end
+    outside = [accepted.low - 1, *([accepted.low] if accepted.open_low else [])]
+    outside += [] if accepted.high is None else [accepted.high + 1]
+    outside += [math.nan, math.inf] if kind is float and accepted.high is not None else []
+    for value in outside:
+        with pytest.raises(InputError, match=rf"--{field.name} is out of range.*Received: .*Expected: "):
+            Settings().replace(**{field.name: kind(value)})
+
+
+def test_a_whole_number_is_a_float_too_and_true_is_no_number():
+    assert Settings().replace(fraction=1).selection.fraction == 1.0
+    assert isinstance(Settings().replace(fraction=1).selection.fraction, float)
+    with pytest.raises(InputError, match="--seed has the wrong type.*True.*int"):
+        Settings().replace(seed=True)
+
+
+@pytest.mark.parametrize("name", ["dataset", "selector", "model", "encoder"])
+def test_an_unknown_name_lists_the_known_ones(name):
+    (accepted,) = [field.metadata["range"] for _, field in FIELDS if field.name == name]
+    with pytest.raises(InputError, match="Unknown .*'nonsense'.*one of " + ", ".join(accepted.choices)):
+        Settings().replace(**{name: "nonsense"})
+
+
+def test_an_unknown_field_or_group_is_refused():
+    with pytest.raises(InputError, match="Unknown setting.*epoch"):
+        Settings().replace(epoch=3)
+    with pytest.raises(InputError, match="Unknown setting.*warp"):
+        Settings.from_json({"training": {"warp": 1}})
+    with pytest.raises(InputError, match="Unknown setting.*warp"):
+        Settings().get("warp")
+
+
+def test_a_group_checks_itself_without_the_others():
+    with pytest.raises(InputError, match="--image_size is out of range"):
+        DataSettings(image_size=8)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "words"),
+    [
+        (Range(low=0, high=1, open_low=True), "in (0, 1]"),
+        (Range(low=0, high=1, unit="m"), "in [0, 1] m"),
+        (Range(low=2), "at least 2"),
+        (Range(low=2, open_low=True), "above 2"),
+        (Range(choices=("a", "b")), "one of a, b"),
+        (Range(unit="folder"), "folder"),
+        (Range(), ""),
+    ],
+)
+def test_ranges_in_words(accepted, words):
+    assert str(accepted) == words
+
+
+# Resolving.
+
+
+def test_resolving_leaves_nothing_open_and_twice_is_once():
+    for dataset in registry.DATASETS:
+        resolved = Settings().replace(dataset=dataset).resolve()
+        flat = {name: value for group in resolved.to_json().values() for name, value in group.items()}
+        assert [name for name, value in flat.items() if value is None] == []
+        assert resolved.resolve() == resolved
+
+
+def test_scenes_train_a_small_encoder_and_photographs_a_frozen_pretrained_one():
+    scenes, photographs = Settings().resolve(), Settings().replace(dataset="flickr8k").resolve()
+    for settings, expected in (
+        (scenes, ("small_resnet", "none", 64, False, "crop")),
+        (photographs, ("resnet50", "imagenet", 224, True, "none")),
+    ):
+        names = ("encoder", "encoder_weights", "image_size", "freeze_encoder", "augment")
+        assert tuple(settings.get(name) for name in names) == expected
+
+
+def test_what_was_said_is_kept():
+    said = {"encoder": "mobilenet_v2", "encoder_weights": "none", "image_size": 96, "epochs": 3, "units": 7}
+    resolved = Settings().replace(**said).resolve()
+    assert {name: resolved.get(name) for name in said} == said
+    assert resolved.model.freeze_encoder is False
+
+
+def test_the_run_folder_is_named_after_what_was_asked():
+    assert Settings().resolve().run.run_dir == "runs/scenes-resnet50_lstm-random-0.75-s0"
+    named = Settings().replace(selector="loss", fraction=0.05, seed=3, dataset="flickr8k").resolve()
+    assert named.run.run_dir == "runs/flickr8k-resnet50_lstm-loss-0.05-s3"
+    assert Settings().replace(run_dir="here").resolve().run.run_dir == "here"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"freeze_encoder": True}, "--freeze_encoder with --encoder_weights=none.*--nofreeze_encoder"),
+        (
+            {"encoder": "resnet50", "freeze_encoder": True, "augment": "flip"},
+            "cannot be augmented.*--augment=flip.*--augment=none",
+        ),
+        ({"coco_split": "karpathy"}, "--coco_split=karpathy needs the split file.*--karpathy_json"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes, words):
+    with pytest.raises(InputError, match=words):
+        Settings().replace(**changes).resolve()
+
+
+def test_the_hash_is_stable():
+    """Written into every run: the same settings must be recognised by the next version, too."""
+    first = Settings().resolve().hash()
+    assert len(first) == 16 and int(first, 16) >= 0
+    assert Settings().resolve().hash() == first
+    assert Settings().replace(data_dir="x", run_dir="y", xla=False).resolve().hash() == first
+    assert Settings().replace(seed=1).resolve().hash() != first

@@ -1,0 +1,133 @@
+import dataclasses
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tests.training.toy import FEATURES, ToyRecords, captioner
+from tfcap.data.pipeline import Captions, Inputs, TrainingBatches
+from tfcap.data.text import WordTokenizer
+from tfcap.errors import TrainingDiverged
+from tfcap.files import read_json
+from tfcap.settings import Settings, TrainingSettings
+from tfcap.training import checkpoint
+from tfcap.training.loop import Training
+from tfcap.training.strategy import connect
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_RECORDS = 10
+
+
+def _training(folder, epochs=2, features=None, validate=None, log=None, **values):
+    """Ten records in batches of four: three steps an epoch."""
+    records = ToyRecords(_RECORDS)
+    tokenizer = WordTokenizer(["<pad>", "<begin>", "<end>", "<unk>", "word0", "word1", "and"], max_tokens=6)
+    if features is None:
+        features = np.random.default_rng(0).normal(size=(_RECORDS, FEATURES)).astype(np.float32)
+    batches = TrainingBatches(
+        Inputs(records, 16, features=features), Captions(records, tokenizer), np.arange(_RECORDS), 4, seed=0
+    )
+    settings = Settings().replace(xla=False, progress=False, dropout=0.3, batch_size=4, **values)
+    replicas = connect(TrainingSettings(strategy="single"))
+    return Training(captioner(dropout=0.3), batches, settings, epochs, replicas, folder, validate, log)
+
+
+def _parameters(training):
+    return np.concatenate([variable.numpy().ravel() for variable in training.model.trainable_variables])
+
+
+def test_epochs_of_steps_and_one_value_of_each_series_an_epoch(tmp_path):
+    scores = iter([{"val_loss": 2.0, "val_CIDEr": 0.5}, {"val_loss": 1.0, "val_CIDEr": 0.7}])
+    progress = _training(tmp_path, epochs=3, validate=lambda: next(scores), validate_every=2).run()
+    assert (progress.step, progress.epoch, progress.step_in_epoch, progress.best) == (9, 3, 0, 0.7)
+    assert progress.history["val_CIDEr"] == [None, 0.5, 0.7]
+    assert {len(series) for series in progress.history.values()} == {3}
+    assert all(math.isfinite(value) for value in progress.history["loss"])
+    assert progress.history["learning_rate"][-1] == 0.0
+
+
+def test_validation_picks_the_best_checkpoint(tmp_path):
+    scores = iter([{"val_loss": 1.0, "val_CIDEr": value} for value in (0.5, 0.9, 0.9, 0.1)])
+    _training(tmp_path, epochs=4, validate=lambda: next(scores), validate_every=1).run()
+    assert checkpoint.find(tmp_path, checkpoint.BEST).name == "step-00000006"
+    assert checkpoint.find(tmp_path).name == "step-00000012"
+
+
+class _Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stopped_after", [1, 3, 4])
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path, stopped_after):
+    whole = _training(tmp_path / "whole")
+    whole.run()
+    interrupted = _training(tmp_path / "halves", checkpoint_every=1)
+    original = interrupted._save
+
+    def stops(best):
+        original(best)
+        if interrupted.progress.step == stopped_after:
+            raise _Stop
+
+    interrupted._save = stops
+    with pytest.raises(_Stop):
+        interrupted.run()
+    resumed = _training(tmp_path / "halves", checkpoint_every=1)
+    assert resumed.progress.step == stopped_after
+    resumed.run()
+    np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
+    for name in ("loss", "gradient_norm", "learning_rate"):
+        assert resumed.progress.history[name] == whole.progress.history[name]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path):
+    first = _training(tmp_path).run()
+    again = _training(tmp_path)
+    again._step = None
+    assert dataclasses.asdict(again.run()) == dataclasses.asdict(first)
+
+
+def test_nan_names_the_step_and_leaves_the_last_checkpoint(tmp_path):
+    whole = _training(tmp_path / "unused")
+    reached = [step for step, batch in enumerate(whole.batches.epoch(0)) if 7 in batch["position"]]
+    features = np.array(whole.batches.inputs.features)
+    (step,), features[7] = reached, np.nan
+    training = _training(tmp_path, features=features, checkpoint_every=1)
+    with pytest.raises(TrainingDiverged, match=rf"diverged at step {step} \(epoch 0\): loss nan.*checkpoint is intact"):
+        training.run()
+    found = checkpoint.find(tmp_path)
+    if step == 0:
+        assert found is None
+    else:
+        assert read_json(found / "state.json")["step"] == step
+        assert all(np.isfinite(array).all() for array in load_file(found / "state.safetensors").values())
+
+
+def test_divergence_is_exit_code_1_on_the_command_line_and_leaves_the_last_checkpoint(tmp_path):
+    """A weight is multiplied by 1 - rate x decay = -9999 at each step, so it overflows after some."""
+    flags = "--scenes_size=20 --min_word_count=1 --image_size=16 --max_tokens=8 --units=4 --embedding_size=4 --epochs=50"
+    wild = "--learning_rate=100 --weight_decay=100 --warmup_fraction=0 --clip_norm=0 --fraction=1 --batch_size=16"
+    done = subprocess.run(
+        [sys.executable, "-m", "tfcap.main", *flags.split(), *wild.split(), "--noxla", "--noprogress"]
+        + [f"--data_dir={tmp_path / 'data'}", f"--run_dir={tmp_path / 'run'}", "--checkpoint_every=1"]
+        + ["--validate_every=100"],
+        cwd=_REPOSITORY,
+        env={**os.environ},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
+    said = done.stderr.splitlines()[-1]
+    assert said.startswith("error: Training diverged at step ") and "Traceback" not in done.stderr
+    path = checkpoint.find(tmp_path / "run" / "checkpoints")
+    state = read_json(path / "state.json")
+    assert f"at step {state['step']} (epoch {state['epoch']})" in said and state["step"] > 1
+    assert load_file(path / "state.safetensors")
+    assert not list(tmp_path.rglob("*.partial*"))

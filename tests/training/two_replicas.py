@@ -1,0 +1,107 @@
+"""What needs a CPU divided in two, done in a process of its own and printed as JSON; `results` runs it once."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+CLIP_NORM = 0.05
+
+
+@functools.cache
+def results() -> dict[str, Any]:
+    """Returns what the process found; a second call costs nothing."""
+    command = [sys.executable, "-m", "tests.training.two_replicas"]
+    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-3000:])
+    return json.loads(done.stdout)
+
+
+def _steps(replicas: Any) -> dict[str, Any]:
+    import numpy as np
+    import tensorflow as tf
+
+    from tests.training.toy import batch, captioner
+    from tfcap.training.step import SummedAdamW, train_step
+
+    with replicas.strategy.scope():
+        model = captioner(dropout=0.3)
+        optimizer = SummedAdamW(0.1, weight_decay=0.05)
+        optimizer.build(model.trainable_variables)
+    step = train_step(model, optimizer, seed=0, clip_norm=CLIP_NORM, xla=True, strategy=replicas.strategy)
+    found: dict[str, Any] = {"loss": [], "norm": []}
+    for number in range(3):
+        loss, norm = step(replicas.split(batch(4, seed=number)), tf.constant(number))
+        found["loss"].append(float(loss))
+        found["norm"].append(float(norm))
+        if number == 0:
+            moments = [v.numpy() for v in optimizer.variables if "momentum" in v.path]
+            found["first_moment_norm"] = float(np.sqrt(sum((moment**2).sum() for moment in moments)))
+    found["parameters"] = np.concatenate([v.numpy().ravel() for v in model.trainable_variables]).tolist()
+    found["traces"] = step.experimental_get_tracing_count()
+    return found
+
+
+def _scores(replicas: Any, xla: bool, images: bool) -> dict[str, list[float]]:
+    import numpy as np
+
+    from tests.scoring.toy import batches
+    from tests.training.toy import captioner
+    from tfcap.registry import SCORES
+    from tfcap.scoring.signal import score
+
+    with replicas.strategy.scope():
+        model = captioner(encoder_trains=images)
+    found = {}
+    for name in ("gradient_norm", "loss"):
+        with tempfile.TemporaryDirectory() as folder:
+            score(SCORES[name](), model, batches(10, 4, images=images), replicas, xla, Path(folder), name, False)
+            found[name] = np.load(Path(folder) / f"{name}.npy").tolist()
+    return found
+
+
+def _split_and_gather(replicas: Any) -> dict[str, Any]:
+    import numpy as np
+
+    batch = {"a": np.arange(8), "b": np.arange(12.0).reshape(4, 3)}
+    parts = replicas.split(batch)
+    return {
+        "local": [part.numpy().tolist() for part in replicas.strategy.experimental_local_results(parts["a"])],
+        "whole": {name: replicas.gather(part).tolist() for name, part in parts.items()},
+        "given": {name: array.tolist() for name, array in batch.items()},
+    }
+
+
+def main() -> None:
+    import tfcap.quiet  # noqa: F401
+    from tests.training.toy import batch
+    from tfcap.settings import TrainingSettings
+    from tfcap.training.strategy import connect
+
+    two = connect(TrainingSettings(virtual_devices=2))
+    one = connect(TrainingSettings(strategy="single"))
+    lengths = (batch(4, seed=0)["tokens"][:, 1:] != 0).sum(axis=1)
+    found = {
+        "counts": [one.count, two.count],
+        "clip_norm": CLIP_NORM,
+        "tokens_by_half": [int(lengths[:2].sum()), int(lengths[2:].sum())],
+        "split": _split_and_gather(two),
+        "steps": {"1": _steps(one), "2": _steps(two)},
+        "scores": {
+            f"{replicas.count} {'images' if images else 'features'}": _scores(replicas, xla=not images, images=images)
+            for replicas in (one, two)
+            for images in (False, True)
+        },
+    }
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
