@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=0, help="pictures; eight tenths of them are the train split")
     parser.add_argument("--batch_size", type=int, default=128)
     arguments = parser.parse_args()
-    count = arguments.images or (1300 if arguments.quick else 8000)
+    count = arguments.images or (1600 if arguments.quick else 8000)
     repeats = arguments.repeats or (3 if arguments.quick else 5)
     with tempfile.TemporaryDirectory() as folder:
         encoded = pictures.jpegs(count, (SIDE, SIDE), arguments.source)

@@ -63,6 +63,7 @@ def run(settings: Settings) -> Result:
     train(prep, mask)
     evaluate_best(prep, mask)
     export_best(prep)
+    prep.replicas.barrier()  # a worker that ends earlier would take the others with it
     return Result(prep.folder.path, read_json(prep.folder / "metrics.json"))
 
 

@@ -114,6 +114,7 @@ class Preparation:
                 size,
                 self.progress,
                 self.replicas.is_chief,
+                self.replicas.barrier,
             )
             for split, records in self.records.items()
         }

@@ -48,13 +48,19 @@ class RunFolder:
             self._clear()
         elif description.exists():
             self._check(Settings.from_json(read_json(description)["settings"]))
-        elif self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        elif self.path.exists() and not self._is_new():
             raise InputError(
                 f"{self.path} is not the folder of a run",
                 expected="a new or empty folder, or one with experiment.json",
                 remedy="Choose another --run_dir.",
             )
-        remove_partials(self.path)
+        if writes:
+            for folder in (self.path, self / "masks", self / "checkpoints", self / "proxy"):
+                remove_partials(folder)
+
+    def _is_new(self) -> bool:
+        """True for an empty folder, and for one whose run was killed while it wrote its first file."""
+        return self.path.is_dir() and all(path.name.startswith(".experiment.json.") for path in self.path.iterdir())
 
     def _check(self, previous: Settings) -> None:
         difference = previous.difference(self.settings)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +75,7 @@ def test_has_the_promised_ratios_and_they_follow_from_the_medians(outcome, name)
         measured = cases[case]
         assert sorted(key for key in measured if "_over_" in key) == sorted(promised)
         for ratio in promised:
-            ours, theirs = re.fullmatch(r"(.+)_over_(.+)", ratio).groups()
+            ours, _, theirs = ratio.partition("_over_")
             expected = measured[ours]["median"] / measured[theirs]["median"]
             assert measured[ratio] == pytest.approx(expected, rel=1e-3)
 
@@ -93,9 +92,10 @@ def test_a_smaller_mask_takes_less_time_than_all(outcome):
     assert outcome("masked_epoch")["cases"]["fraction_0.25"]["masked_over_full"] < 0.7
 
 
-def test_both_lstms_start_from_the_loss_of_chance(outcome):
-    losses = outcome("train_step")["cases"]["features_t16"]["first_loss"]
-    assert max(losses.values()) - min(losses.values()) < 0.2
+def test_both_lstms_do_the_same_work(outcome):
+    case = outcome("train_step")["cases"]["features_t16"]
+    assert len(set(case["parameters"].values())) == 1
+    assert max(case["first_loss"].values()) - min(case["first_loss"].values()) < 0.2
 
 
 def test_the_serving_process_needs_tensorflow_alone_and_says_the_same(outcome):

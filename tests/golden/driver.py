@@ -57,7 +57,9 @@ class _Killing(TrainingBatches):
     kill_at: int
 
     def epoch(self, epoch, first_step=0):
-        for number, batch in enumerate(super().epoch(epoch, first_step), start=epoch * self.steps_per_epoch + first_step):
+        for number, batch in enumerate(
+            super().epoch(epoch, first_step), start=epoch * self.steps_per_epoch + first_step
+        ):
             if number == self.kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
             yield batch

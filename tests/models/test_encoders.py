@@ -1,11 +1,15 @@
 """Encoders: whose preprocessing they share, which weights they take, and what of them is trained."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from tfcap import registry
 from tfcap.errors import InputError
+from tfcap.models import encoders
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.settings import Settings
 
@@ -13,12 +17,41 @@ SIZE = 32
 IMAGES = np.random.default_rng(0).integers(0, 256, [2, SIZE, SIZE, 3]).astype(np.uint8)
 
 
+def tiny(include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:
+    """What stands in for an architecture of keras.applications where only the handling of its weights is tested."""
+    inputs = keras.Input(input_shape)
+    x = keras.layers.Conv2D(8, 3, strides=4, name="conv")(inputs)
+    x = keras.layers.ReLU(name="relu")(keras.layers.BatchNormalization(name="norm")(x))
+    return keras.Model(inputs, x, name="tiny")
+
+
+class Tiny(encoders._Pretrained):
+    def _architecture(self):
+        return tiny
+
+    def preprocess(self, images):
+        return ops.cast(images, "float32") / 255.0
+
+
 @pytest.fixture(scope="module")
-def mobilenet_weights(tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
-    keras.utils.set_random_seed(0)
-    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(path)
+def tiny_reference():
+    """A `tiny` whose every weight is random, statistics of the normalisation included."""
+    model = tiny(False, None, (SIZE, SIZE, 3))
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def tiny_weights(tiny_reference, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "tiny.weights.h5"
+    tiny_reference.save_weights(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def mobilenet_from_scratch():
+    return registry.ENCODERS["mobilenet_v2"]("none", SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -42,51 +75,54 @@ def test_preprocessing_is_that_of_keras_applications(bare, name, reference):
     np.testing.assert_allclose(bare(name).preprocess(IMAGES), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mobilenet_v2", "small_resnet"])
-def test_features_have_the_width_that_the_encoder_says(name):
-    encoder = registry.ENCODERS[name]("none", SIZE)
-    features = encoder(encoder.preprocess(IMAGES))
+def test_small_resnet_tells_left_from_right():
+    encoder = registry.ENCODERS["small_resnet"]("none", SIZE)
+    features = np.asarray(encoder(encoder.preprocess(IMAGES)))
+    mirrored = np.asarray(encoder(encoder.preprocess(IMAGES[:, :, ::-1])))
     assert features.shape == (2, encoder.feature_size)
-    assert np.isfinite(features).all() and np.ptp(np.asarray(features), axis=0).max() > 0
+    assert np.abs(features - mirrored).max() > 0.1
 
 
 def _layers(encoder):
-    return [type(layer).__name__ for layer in encoder.backbone.layers]
+    return [type(layer).__name__.lstrip("_") for layer in encoder.backbone.layers]
 
 
 @pytest.mark.slow
 def test_resnet50_from_a_random_start_has_no_batch_normalization():
-    layers = _layers(registry.ENCODERS["resnet50"]("none", SIZE))
-    assert "BatchNormalization" not in layers and layers.count("GroupNormalization") == 53
+    encoder = registry.ENCODERS["resnet50"]("none", SIZE)
+    assert "BatchNormalization" not in _layers(encoder) and _layers(encoder).count("GroupNormalization") == 53
+    assert encoder(encoder.preprocess(IMAGES)).shape == (2, encoder.feature_size) == (2, 2048)
 
 
-def test_mobilenet_from_a_random_start_has_no_batch_normalization():
-    layers = _layers(registry.ENCODERS["mobilenet_v2"]("none", SIZE))
+def test_mobilenet_from_a_random_start_has_no_batch_normalization(mobilenet_from_scratch):
+    layers = _layers(mobilenet_from_scratch)
     assert "BatchNormalization" not in layers and layers.count("GroupNormalization") == 52
 
 
-def test_every_normaliser_has_groups_that_divide_its_channels():
-    """And the network computes: a pass through all of it is finite."""
-    encoder = registry.ENCODERS["mobilenet_v2"]("none", SIZE)
-    assert np.isfinite(encoder(encoder.preprocess(IMAGES))).all()
+def test_mobilenet_from_a_random_start_computes(mobilenet_from_scratch):
+    features = np.asarray(mobilenet_from_scratch(mobilenet_from_scratch.preprocess(IMAGES)))
+    assert features.shape == (2, mobilenet_from_scratch.feature_size) == (2, 1280)
+    assert np.isfinite(features).all() and np.ptp(features, axis=0).max() > 0
 
 
-def test_weights_of_a_file_are_the_file_s(mobilenet_weights):
-    encoder = registry.ENCODERS["mobilenet_v2"](str(mobilenet_weights), SIZE)
-    reference = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3))
-    reference.load_weights(mobilenet_weights)
-    expected = reference(keras.applications.mobilenet_v2.preprocess_input(IMAGES.astype(np.float32)), training=False)
+def test_group_normalisation_stands_where_batch_normalisation_stood():
+    assert _layers(Tiny("none", SIZE)) == ["InputLayer", "Conv2D", "GroupNormalization", "ReLU"]
+
+
+def test_weights_of_a_file_are_the_file_s(tiny_weights, tiny_reference):
+    encoder = Tiny(str(tiny_weights), SIZE)
+    expected = tiny_reference(IMAGES / np.float32(255), training=False)
     np.testing.assert_allclose(encoder(encoder.preprocess(IMAGES)), np.mean(expected, axis=(1, 2)), atol=1e-5)
 
 
-def test_pretrained_batch_normalisation_stays_in_inference_mode(mobilenet_weights):
-    """An image's features depend neither on its neighbours nor on training."""
-    encoder = registry.ENCODERS["mobilenet_v2"](str(mobilenet_weights), SIZE)
+def test_pretrained_batch_normalisation_stays_in_inference_mode(tiny_weights):
+    """An image's features depend neither on its neighbours nor on training, and its statistics stay."""
+    encoder = Tiny(str(tiny_weights), SIZE)
     encoder.trainable = True
     before = [variable.numpy() for variable in encoder.non_trainable_variables]
     together = encoder(encoder.preprocess(IMAGES), training=True)
-    alone = encoder(encoder.preprocess(IMAGES[:1]))
-    np.testing.assert_allclose(together[:1], alone, atol=1e-5)
+    np.testing.assert_allclose(together[:1], encoder(encoder.preprocess(IMAGES[:1])), atol=1e-5)
+    assert len(before) == 2
     for variable, value in zip(encoder.non_trainable_variables, before, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
 
@@ -107,24 +143,31 @@ def test_the_real_weights_load_and_see_the_same_as_keras(shared_weights):
     [
         ("absent.weights.h5", "weights are missing.*absent.weights.h5.*imagenet, none or a .weights.h5 file"),
         ("weights.pt", "unknown format.*weights.pt.*a .h5 or .weights.h5 file"),
-        ("text.weights.h5", "does not hold the weights of MobileNetV2"),
-        ("other.weights.h5", "does not hold the weights of MobileNetV2"),
+        ("text.weights.h5", "does not hold the weights of tiny"),
+        ("cut.weights.h5", "does not hold the weights of tiny"),
+        ("other.weights.h5", "does not hold the weights of tiny"),
+        ("wider.weights.h5", "does not hold the weights of tiny"),
     ],
 )
-def test_weights_that_cannot_be_used_are_an_error_that_says_why(tmp_path, monkeypatch, weights, words):
+def test_weights_that_cannot_be_used_are_an_error_that_says_why(tmp_path, monkeypatch, tiny_weights, weights, words):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "weights.pt").write_bytes(b"torch")
-    (tmp_path / "text.weights.h5").write_bytes(b"not HDF5")
-    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    other.save_weights(tmp_path / "other.weights.h5")
+    Path("weights.pt").write_bytes(b"torch")
+    Path("text.weights.h5").write_bytes(b"not HDF5")
+    Path("cut.weights.h5").write_bytes(tiny_weights.read_bytes()[:-2000])
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights("other.weights.h5")
+    wider = [keras.Input((SIZE, SIZE, 3)), keras.layers.Conv2D(9, 3), keras.layers.BatchNormalization()]
+    keras.Sequential(wider).save_weights("wider.weights.h5")
     with pytest.raises(InputError, match=words):
-        registry.ENCODERS["mobilenet_v2"](weights, SIZE)
+        Tiny(weights, SIZE)
 
 
 @pytest.mark.slow
-def test_weights_of_another_architecture_are_refused(mobilenet_weights):
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(SIZE, SIZE, 3)).save_weights(
+        tmp_path / "mobilenet.weights.h5"
+    )
     with pytest.raises(InputError, match="does not hold the weights of ResNet50"):
-        registry.ENCODERS["resnet50"](str(mobilenet_weights), SIZE)
+        registry.ENCODERS["resnet50"](str(tmp_path / "mobilenet.weights.h5"), SIZE)
 
 
 def test_imagenet_weights_that_cannot_be_downloaded_are_an_error_with_a_way_out(monkeypatch):
@@ -161,13 +204,15 @@ def _settings(**changes):
     return Settings().replace(**{**small, **changes}).resolve()
 
 
-def test_a_frozen_encoder_is_not_trained(mobilenet_weights):
-    weights = {"encoder": "mobilenet_v2", "encoder_weights": str(mobilenet_weights), "image_size": 32}
+def test_a_frozen_encoder_is_not_trained(tiny_weights, monkeypatch):
+    monkeypatch.setitem(registry.ENCODERS._targets, "tiny", "tests.models.test_encoders:Tiny")
+    weights = {"encoder": "tiny", "encoder_weights": str(tiny_weights)}
     frozen = build_captioner(_settings(**weights), vocabulary_size=9)
-    assert not [v.path for v in frozen.trainable_variables if "encoder" in v.path]
-    assert len(frozen.trainable_variables) == 8
+    decoder = [variable.path for variable in frozen.trainable_variables]
+    assert len(decoder) == 8 and not [path for path in decoder if "conv" in path or "norm" in path]
     trained = build_captioner(_settings(**weights, freeze_encoder=False), vocabulary_size=9)
-    assert len(trained.trainable_variables) > 100
+    paths = [variable.path for variable in trained.trainable_variables]
+    assert sorted(set(paths) - set(decoder)) == ["conv/bias", "conv/kernel", "norm/beta", "norm/gamma"]
 
 
 def test_initial_weights_depend_on_the_seed_alone():

@@ -110,7 +110,9 @@ def test_nan_names_the_step_and_leaves_the_last_checkpoint(tmp_path):
 
 def test_divergence_is_exit_code_1_on_the_command_line_and_leaves_the_last_checkpoint(tmp_path):
     """A weight is multiplied by 1 - rate x decay = -9999 at each step, so it overflows after some."""
-    flags = "--scenes_size=20 --min_word_count=1 --image_size=16 --max_tokens=8 --units=4 --embedding_size=4 --epochs=50"
+    flags = (
+        "--scenes_size=20 --min_word_count=1 --image_size=16 --max_tokens=8 --units=4 --embedding_size=4 --epochs=50"
+    )
     wild = "--learning_rate=100 --weight_decay=100 --warmup_fraction=0 --clip_norm=0 --fraction=1 --batch_size=16"
     done = subprocess.run(
         [sys.executable, "-m", "tfcap.main", *flags.split(), *wild.split(), "--noxla", "--noprogress"]

@@ -36,7 +36,9 @@ def test_a_wrong_tf_config_is_the_users_mistake(monkeypatch, text):
 
 
 def test_a_cluster_of_one_worker_is_no_cluster(monkeypatch):
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}))
+    monkeypatch.setenv(
+        "TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}})
+    )
     assert connect(TrainingSettings(strategy="auto")).worker == (0, 1)
     with pytest.raises(InputError, match="a cluster of two workers or more"):
         connect(TrainingSettings(strategy="multiworker"))

@@ -70,7 +70,9 @@ class ToyRecords:
 
     def __init__(self, count: int, captions: list[list[str]] | None = None, fingerprint: str = "f" * 64):
         self.ids = np.arange(100, 100 + count)
-        self.captions = captions or [[f"word{i % 3} and word{(i + j) % 4}" for j in range(1 + i % 3)] for i in range(count)]
+        self.captions = captions or [
+            [f"word{i % 3} and word{(i + j) % 4}" for j in range(1 + i % 3)] for i in range(count)
+        ]
         self.fingerprint = fingerprint
 
     def __len__(self):

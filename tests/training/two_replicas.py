@@ -81,6 +81,7 @@ def _split_and_gather(replicas: Any) -> dict[str, Any]:
 
 def main() -> None:
     import tfcap.quiet  # noqa: F401
+
     from tests.training.toy import batch
     from tfcap.settings import TrainingSettings
     from tfcap.training.strategy import connect

@@ -25,6 +25,7 @@ def features(
     batch_size: int,
     progress: bool = True,
     writes: bool = True,
+    barrier: Callable[[], None] = lambda: None,
 ) -> tuple[np.ndarray, float]:
     """Returns the memory-mapped features float32 [N, ...] of a split and the seconds their making took, now or earlier.
 
@@ -32,6 +33,8 @@ def features(
       encoder_hash: identifies the encoder and its weights.
       encode: a batch with images uint8 [B, S, S, 3] -> float32 [B, ...].
       folder: where caches are kept.
+      writes: False in workers other than the chief.
+      barrier: returns when every worker has called it.
     """
     target = folder / hash_of(encoder_hash, image_size, records.fingerprint)[:16]
     name = f"features-{records.split}"
@@ -42,4 +45,5 @@ def features(
         if writes:
             described = {"fingerprint": records.fingerprint, "encoder": encoder_hash, "image_size": image_size}
             write_json(about, {**described, "seconds": seconds})
+        barrier()
     return np.load(target / f"{name}.npy", mmap_mode="r"), read_json(about)["seconds"]

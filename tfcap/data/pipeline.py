@@ -152,8 +152,7 @@ class TrainingBatches:
         stream = self.inputs.stream([order[step[share]] for step in padded], self.seed, epoch)
         for step, whole, (name, array) in zip(steps, padded, stream, strict=True):
             weights = (np.arange(self.batch_size) < len(step)).astype(np.float32)
-            length = int((tokens[step] != PAD).sum(axis=1).max())
-            length = min(-(-length // LENGTH_STEP) * LENGTH_STEP, tokens.shape[1])
+            length = _rounded_length(tokens[step])  # of the whole batch, so that all workers compile one shape
             yield {
                 name: array,
                 "tokens": tokens[whole[share], :length],
@@ -199,6 +198,13 @@ class SequentialBatches:
             present = (np.arange(self.batch_size) < len(block)).astype(np.float32)
             batch = {name: array, "position": whole, "weights": present}
             if self.captions is not None:
-                batch["tokens"], weights = self.captions.all(whole)
+                tokens, weights = self.captions.all(whole)
+                batch["tokens"] = tokens[..., : _rounded_length(tokens)]
                 batch["weights"] = weights * present[:, None]
             yield batch
+
+
+def _rounded_length(tokens: np.ndarray) -> int:
+    """Returns the length of the longest caption of int32 [..., T], rounded up to LENGTH_STEP or T."""
+    longest = int((tokens != PAD).sum(axis=-1).max())
+    return min(-(-longest // LENGTH_STEP) * LENGTH_STEP, tokens.shape[-1])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tfcap.data.pipeline import Batch, SequentialBatches
-from tfcap.files import read_json, write_json
+from tfcap.files import read_json, remove_partials, write_json
 from tfcap.progress import progress_bar
 
 _SAVE_SECONDS = 10.0
@@ -72,4 +72,5 @@ def fill(
     if writes:
         partial.replace(path)
         journal.unlink()
+        remove_partials(folder)
     return path, seconds + time.perf_counter() - began

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +75,10 @@ class _Pretrained(Encoder):
             )
         backbone = architecture(include_top=False, weights=None, input_shape=shape)
         try:
-            backbone.load_weights(path)
-        except (ValueError, OSError, KeyError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # Keras warns of layers that it leaves as they are
+                backbone.load_weights(path)
+        except (ValueError, OSError, KeyError, UserWarning) as error:
             raise InputError(
                 f"{path} does not hold the weights of {architecture.__name__} without its top ({str(error)[:200]})"
             ) from None
@@ -97,10 +100,17 @@ class _Pretrained(Encoder):
         return self.pool(self.backbone(images, training=False))
 
 
+class _GroupNormalization(keras.layers.GroupNormalization):
+    """Takes the arguments of the batch normalisation that it stands in for."""
+
+    def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:
+        return super().call(inputs)
+
+
 def _with_group_norm(layer: keras.layers.Layer) -> keras.layers.Layer:
     if not isinstance(layer, keras.layers.BatchNormalization):
         return layer.__class__.from_config(layer.get_config())
-    return keras.layers.GroupNormalization(groups=8, name=layer.name)
+    return _GroupNormalization(groups=8, name=layer.name)
 
 
 class ResNet50(_Pretrained):

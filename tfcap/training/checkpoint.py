@@ -44,9 +44,9 @@ def save(
     with atomic_folder(folder / name) as target:
         save_file(arrays, target / "state.safetensors")
         write_json(target / "state.json", state)
-    write_text(folder / LATEST, name)
-    if best:
+    if best:  # first, because what LATEST names is not done again: a kill between the two must not lose the best
         write_text(folder / BEST, name)
+    write_text(folder / LATEST, name)
     pointed = {(folder / pointer).read_text() for pointer in (LATEST, BEST) if (folder / pointer).exists()}
     for path in folder.glob("step-*"):
         if path.name not in pointed:

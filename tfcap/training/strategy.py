@@ -28,6 +28,9 @@ class Replicas:
     def __init__(self, strategy: tf.distribute.Strategy, worker: tuple[int, int] = (0, 1)) -> None:
         self.strategy, self.worker = strategy, worker
         self.count = strategy.num_replicas_in_sync
+        # As functions, because an eager collective is traced anew at every call.
+        self._gathered = tf.function(lambda values: strategy.gather(values, axis=0))
+        self._met = tf.function(lambda: strategy.run(_sum_over_replicas))
 
     @property
     def is_chief(self) -> bool:
@@ -80,12 +83,15 @@ class Replicas:
     def barrier(self) -> None:
         """Returns when every worker has called it."""
         if self.worker[1] > 1:
-            ones = self.strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.constant(1.0)))
-            self.strategy.experimental_local_results(ones)[0].numpy()
+            self.strategy.experimental_local_results(self._met())[0].numpy()
 
     def gather(self, values: Any) -> np.ndarray:
         """Returns the replicas' results, each [b, ...], put together in order: [B, ...]."""
-        return values.numpy() if self.count == 1 else self.strategy.gather(values, axis=0).numpy()
+        return values.numpy() if self.count == 1 else self._gathered(values).numpy()
+
+
+def _sum_over_replicas() -> tf.Tensor:
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.constant(1.0))
 
 
 def connect(settings: TrainingSettings) -> Replicas:
