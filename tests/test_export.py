@@ -1,5 +1,180 @@
-def test_run(finished_run):
-    import os
+"""The exported model captions as the Python path does, in any batch, with TensorFlow alone; bad bytes are refused."""
 
-    os.system(f"find {finished_run}")
-    os.system(f"cat {finished_run}/metrics.json")
+import io
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.test_bad_input import _png_header
+from tests.tfrecords_builder.toy import encoded
+from tfcap.data.images import decode
+from tfcap.data.text import WordTokenizer
+from tfcap.export import save
+from tfcap.models.build import build_captioner
+from tfcap.settings import Settings
+
+SIZE, BEAMS, PENALTY = 16, 3, 0.7
+WORDS = ["a red ball in the snow", "zwei Mädchen laufen", "二 猫"]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return WordTokenizer.fit(WORDS, min_count=1, max_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    """A captioner whose random weights are large enough for its captions to depend on the picture."""
+    made = build_captioner(Settings().replace(image_size=SIZE, units=8, embedding_size=4).resolve(), len(tokenizer))
+    rng = np.random.default_rng(0)
+    for variable in made.trainable_variables[-8:]:
+        variable.assign(rng.normal(0, 1.5, variable.shape))
+    return made
+
+
+@pytest.fixture(scope="module")
+def folder(model, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "saved_model"
+    save(folder, model, tokenizer, image_size=SIZE, beams=BEAMS, length_penalty=PENALTY)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signature(folder):
+    loaded = tf.saved_model.load(str(folder))
+    yield loaded.signatures["serving_default"]
+    del loaded
+
+
+def _sixteen_bits() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(3).integers(0, 2**16, [20, 30]).astype(np.uint16)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+PICTURES = {
+    "jpeg": encoded(0),
+    "another jpeg": encoded(1, (40, 90)),
+    "png": encoded(2, form="PNG"),
+    "png of the model's size": encoded(3, (SIZE, SIZE), form="PNG"),
+    "grey jpeg": encoded(4, mode="L"),
+    "grey png": encoded(5, mode="L", form="PNG"),
+    "png with alpha": encoded(6, mode="RGBA", form="PNG"),
+    "png with a palette": encoded(7, mode="P", form="PNG"),
+    "16-bit png": _sixteen_bits(),
+    "larger image": encoded(8, (1500, 1000)),
+    "progressive jpeg": encoded(9, (64, 64), progressive=True),
+}
+
+
+def _expected(model, tokenizer, pictures):
+    """Caption and score of each picture by the Python path, one at a time."""
+    images = [decode(tf.constant(picture), SIZE)[None] for picture in pictures]
+    found = [model.generate(model.encode(image), tokenizer.max_tokens, BEAMS, PENALTY) for image in images]
+    return [tokenizer.decode(np.asarray(tokens))[0] for tokens, _ in found], [float(score[0]) for _, score in found]
+
+
+def _captions(answer) -> list[str]:
+    return [text.decode() for text in answer["caption"].numpy()]
+
+
+def test_captions_and_scores_equal_those_of_the_python_path(model, tokenizer, signature):
+    captions, scores = _expected(model, tokenizer, PICTURES.values())
+    answer = signature(image_bytes=tf.constant(list(PICTURES.values())))
+    assert dict(zip(PICTURES, _captions(answer), strict=True)) == dict(zip(PICTURES, captions, strict=True))
+    np.testing.assert_allclose(answer["score"], scores, rtol=1e-4)
+    assert len(set(captions)) > 3  # or equal captions would say little
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_any_batch_size_gives_the_same(signature, batch):
+    pictures = list(PICTURES.values())
+    whole = signature(image_bytes=tf.constant(pictures))
+    for start in range(0, 6, batch):
+        answer = signature(image_bytes=tf.constant(pictures[start : start + batch]))
+        assert _captions(answer) == _captions(whole)[start : start + batch]
+        np.testing.assert_allclose(answer["score"], whole["score"][start : start + batch], rtol=1e-4)
+
+
+def test_the_signature_is_what_the_documentation_says(signature):
+    _, inputs = signature.structured_input_signature
+    assert inputs["image_bytes"].shape.as_list() == [None] and inputs["image_bytes"].dtype == tf.string
+    outputs = signature.structured_outputs
+    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in outputs.items()} == {
+        "caption": (tf.string, [None]),
+        "score": (tf.float32, [None]),
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "expected JPEG or PNG"),
+        (b"hello", "expected JPEG or PNG"),
+        (encoded(0, form="GIF"), "expected JPEG or PNG"),
+        (encoded(0, form="BMP"), "expected JPEG or PNG"),
+        (_png_header(60_000, 60_000), "too many pixels"),
+        (_png_header(50_000_001, 1), "too many pixels"),
+        (_png_header(8, 8), ""),
+        (b"\x89PNG\r\n\x1a\n", ""),
+        (encoded(0)[:40], ""),
+        (b"\xff\xd8\xff" + bytes(64 * 2**20), "too large"),
+    ],
+    ids=["empty", "text", "gif", "bmp", "bomb", "wide", "cut png", "cut header", "cut jpeg", "64 MB"],
+)
+def test_bytes_that_are_no_picture_are_refused(signature, content, words):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=words):
+        signature(image_bytes=tf.constant([content]))
+
+
+def test_a_refused_picture_does_not_spoil_the_next_call(signature):
+    before = _captions(signature(image_bytes=tf.constant([PICTURES["jpeg"]])))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        signature(image_bytes=tf.constant([PICTURES["jpeg"], b"hello"]))
+    assert _captions(signature(image_bytes=tf.constant([PICTURES["jpeg"]]))) == before
+
+
+def test_it_loads_with_tensorflow_alone(folder, signature, tmp_path):
+    for name in ("jpeg", "grey png"):
+        (tmp_path / name).write_bytes(PICTURES[name])
+    program = f"""
+        import json, sys
+        import tensorflow as tf
+        serve = tf.saved_model.load({str(folder)!r}).signatures["serving_default"]
+        pictures = [open(name, "rb").read() for name in ("jpeg", "grey png")]
+        said = [text.decode() for text in serve(image_bytes=tf.constant(pictures))["caption"].numpy()]
+        print(json.dumps([said, sorted({{"keras", "tfcap", "tensorflow_text", "PIL"}} & set(sys.modules))]))
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", textwrap.dedent(program)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    said, imported = json.loads(done.stdout.splitlines()[-1])
+    assert imported == []
+    assert said == _captions(signature(image_bytes=tf.constant([PICTURES["jpeg"], PICTURES["grey png"]])))
+
+
+def test_an_experiment_s_export_captions_its_test_split_as_its_captions_json_says(finished_run, scenes):
+    from tfcap.data.records import Records
+
+    records = Records(scenes, "test")
+    parsed = [tf.train.Example.FromString(raw).features.feature for raw in records.raw(range(len(records)))]
+    pictures = [feature["image"].bytes_list.value[0] for feature in parsed]
+    serve = tf.saved_model.load(str(finished_run / "saved_model")).signatures["serving_default"]
+    expected = json.loads((finished_run / "captions.json").read_text())
+    found = _captions(serve(image_bytes=tf.constant(pictures)))
+    assert [{"image_id": int(i), "caption": c} for i, c in zip(records.ids, found, strict=True)] == expected
+
+
+def test_no_file_of_the_export_is_a_pickle_or_keras_archive(folder):
+    assert not [path for path in Path(folder).rglob("*") if path.suffix in (".pkl", ".pickle", ".keras", ".h5")]
+    assert keras.__version__  # Keras made it, and reading it needs none

@@ -48,7 +48,13 @@ def main(argv: Sequence[str]) -> None:
     import tfcap.quiet  # noqa: F401, I001
     import tensorflow as tf
 
-    signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    try:
+        signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise InputError(
+            f"The SavedModel {folder} is damaged ({str(error).splitlines()[0][:160]})",
+            expected="what an experiment exports",
+        ) from None
     for picture in pictures:
         try:
             said = signature(image_bytes=tf.constant([picture.read_bytes()]))

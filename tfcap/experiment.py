@@ -118,8 +118,8 @@ def scores_of(prep: Preparation, name: str) -> np.ndarray:
 def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captioner, dict[str, Any], float]:
     """Returns the captioner that scores, what is said of it, and the seconds its training took."""
     selection = prep.settings.selection
-    if selection.teacher:
-        return _teacher(prep, Path(selection.teacher))
+    if prep.teacher is not None:
+        return _teacher(prep, prep.teacher)
     model = prep.new_captioner(selection.proxy)
     epochs = selection.proxy_epochs if selection.proxy_epochs is not None else default_epochs
     about = {"model": selection.proxy, "encoder": prep.settings.model.encoder, "epochs": epochs}
@@ -134,26 +134,13 @@ def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captione
     return model, {**about, "checkpoint": checkpoint.identity(path) if path else None}, progress.seconds
 
 
-def _teacher(prep: Preparation, run_dir: Path) -> tuple[Captioner, dict[str, Any], float]:
-    """Returns the best captioner of another run on the same data set and with the same architecture."""
-    path = checkpoint.find(run_dir / "checkpoints", checkpoint.BEST)
-    if path is None:
-        raise InputError(
-            "The teacher has no trained checkpoint",
-            received=f"--teacher={run_dir}",
-            expected="the folder of a finished run",
-        )
-    known = read_json(run_dir / "experiment.json")
-    if known["fingerprints"]["train"] != prep.records["train"].fingerprint:
-        raise InputError(
-            "The teacher was trained on other data",
-            received=f"--teacher={run_dir}",
-            expected="a run on the same data set",
-        )
+def _teacher(prep: Preparation, path: Path) -> tuple[Captioner, dict[str, Any], float]:
+    """Returns the captioner whose checkpoint lies at `path`, which must have the proxy's architecture."""
     model = prep.new_captioner(prep.settings.selection.proxy)
     state = checkpoint.restore(path, model)
-    about = {"teacher": str(run_dir), "model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
-    return model, {**about, "epochs": state["epoch"], "checkpoint": checkpoint.identity(path)}, 0.0
+    about = {"model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
+    about |= {"teacher": prep.settings.selection.teacher, "epochs": state["epoch"]}
+    return model, {**about, "checkpoint": checkpoint.identity(path)}, 0.0
 
 
 def train(prep: Preparation, mask: Mask) -> None:

@@ -18,11 +18,16 @@ from tfcap.data.feature_cache import features
 from tfcap.data.pipeline import Batch, Captions, Inputs, TrainingBatches
 from tfcap.data.records import Records
 from tfcap.data.text import WordTokenizer
+from tfcap.errors import InputError
+from tfcap.evaluation.tokenizer import tokenize
+from tfcap.files import read_json
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.run_folder import RunFolder
+from tfcap.selection import budget_of
 from tfcap.settings import Settings
+from tfcap.training import checkpoint
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
 from tfcap.training.replicated import replicated
@@ -60,12 +65,21 @@ class Preparation:
             settings.data.max_tokens,
         )
         self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
-        self.encoder  # noqa: B018 - missing weights are an error before anything is written
+        self._check_before_writing()
         self.chief_first(
             lambda: self.folder.describe({split: records.fingerprint for split, records in self.records.items()})
         )
         if self.replicas.is_chief:
             self.tokenizer.save(self.folder / "vocabulary.txt")
+
+    def _check_before_writing(self) -> None:
+        """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""
+        self.encoder  # noqa: B018 - its weights may be missing
+        if self.teacher is not None and not (self.folder / "experiment.json").exists():
+            checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
+        budget_of(self.settings.selection.fraction, len(self.records["train"]))
+        if self.settings.evaluation.java == "require":
+            tokenize({0: ["a word"]}, "require")
 
     def chief_first(self, action: Callable[[], T]) -> T:
         """Returns what the action gives, in the process that writes before it is done in the others."""
@@ -83,6 +97,27 @@ class Preparation:
             return None
         with self.replicas.strategy.scope():
             return build_encoder(self.settings)
+
+    @functools.cached_property
+    def teacher(self) -> Path | None:
+        """The best checkpoint of the run that --teacher names, which must be on the same data set."""
+        if not self.settings.selection.teacher:
+            return None
+        run_dir = Path(self.settings.selection.teacher)
+        path = checkpoint.find(run_dir / "checkpoints", checkpoint.BEST)
+        if path is None:
+            raise InputError(
+                "The teacher has no trained checkpoint",
+                received=f"--teacher={run_dir}",
+                expected="the folder of a finished run",
+            )
+        if read_json(run_dir / "experiment.json")["fingerprints"]["train"] != self.records["train"].fingerprint:
+            raise InputError(
+                "The teacher was trained on other data",
+                received=f"--teacher={run_dir}",
+                expected="a run on the same data set",
+            )
+        return path
 
     @functools.cached_property
     def _features(self) -> dict[str, tuple[np.ndarray, float]]:

@@ -17,18 +17,10 @@ from tfcap.errors import InputError
 from tfcap.files import read_json, remove_partials, write_json
 from tfcap.settings import Settings
 
-# Everything a run writes; --noresume deletes these and nothing else.
+# Everything a run writes; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
-    *("scores", "masks", "checkpoints", "proxy", "tensorboard", "saved_model"),
-    *(
-        "experiment.json",
-        "metrics.json",
-        "history.json",
-        "captions.json",
-        "samples.png",
-        "curves.png",
-        "vocabulary.txt",
-    ),
+    *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png"),
+    *("checkpoints", "tensorboard", "masks", "scores", "proxy", "vocabulary.txt", "experiment.json"),
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
 
@@ -43,11 +35,9 @@ class RunFolder:
 
     def __init__(self, settings: Settings, writes: bool = True) -> None:
         self.path, self.settings, self.writes = Path(settings.run.run_dir), settings, writes
-        description = self.path / "experiment.json"
-        if not settings.run.resume:
-            self._clear()
-        elif description.exists():
-            self._check(Settings.from_json(read_json(description)["settings"]))
+        if (self.path / "experiment.json").exists():
+            if settings.run.resume:
+                self._check(self._known()[0])
         elif self.path.exists() and not self._is_new():
             raise InputError(
                 f"{self.path} is not the folder of a run",
@@ -62,6 +52,18 @@ class RunFolder:
         """True for an empty folder, and for one whose run was killed while it wrote its first file."""
         return self.path.is_dir() and all(path.name.startswith(".experiment.json.") for path in self.path.iterdir())
 
+    def _known(self) -> tuple[Settings, dict[str, str]]:
+        """Returns the settings and the fingerprints that experiment.json holds."""
+        path = self.path / "experiment.json"
+        try:
+            description = read_json(path)
+            return Settings.from_json(description["settings"]), description["fingerprints"]
+        except (InputError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{path} does not describe a run of this version ({error})",
+                remedy="Choose another --run_dir, or start it afresh with --noresume.",
+            ) from None
+
     def _check(self, previous: Settings) -> None:
         difference = previous.difference(self.settings)
         if difference:
@@ -72,20 +74,22 @@ class RunFolder:
             )
 
     def _clear(self) -> None:
-        if not self.writes or not (self.path / "experiment.json").exists():
-            return
-        for name in OUTPUTS:
-            path = self.path / name
+        for path in (self.path / name for name in OUTPUTS):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
 
     def describe(self, fingerprints: Mapping[str, str]) -> None:
-        """Writes experiment.json, or checks that the run that wrote it had the same data."""
+        """Writes experiment.json, or checks that the run that wrote it had the same data.
+
+        Nothing is written or deleted before: whatever the user got wrong is found by then.
+        """
         path = self.path / "experiment.json"
+        if path.exists() and self.writes and not self.settings.run.resume:
+            self._clear()
         if path.exists():
-            known = read_json(path)["fingerprints"]
+            _, known = self._known()
             if known != dict(fingerprints):
                 raise InputError(
                     f"The data of the run {self.path} have changed since it began",

@@ -37,14 +37,24 @@ _SETTINGS = {
     "samples": 1,
 }
 _FLAGS = [*[f"--{name}={value}" for name, value in _SETTINGS.items()], "--noxla", "--noexport", "--noprogress"]
-_TIMES = ("steps_per_second", "images_per_second", "train_seconds", "scoring_seconds", "features_seconds", "seconds")
+_TIMES = {
+    *("steps_per_second", "images_per_second", "seconds", "pass_seconds"),
+    *("train_seconds", "scoring_seconds", "features_seconds"),
+}
 
 Moment = Callable[[Path], bool]
 
 
 def appears(pattern: str) -> Moment:
     """Returns whether a path that matches the pattern is below the folder by now."""
-    return lambda folder: any(folder.glob(pattern))
+
+    def there(folder: Path) -> bool:
+        try:
+            return any(folder.glob(pattern))
+        except FileNotFoundError:  # a folder was renamed while it was read
+            return False
+
+    return there
 
 
 def steps_done(folder_name: str, count: int) -> Moment:

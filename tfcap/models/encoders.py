@@ -50,6 +50,7 @@ class _Pretrained(Encoder):
         super().__init__(name="encoder")
         self.backbone = self._load(weights, (image_size, image_size, 3))
         self.pool = keras.layers.GlobalAveragePooling2D()
+        self.built = True
 
     def _architecture(self) -> Any:
         raise NotImplementedError
@@ -155,6 +156,7 @@ class SmallResNet(Encoder):
             x = _residual_block(x, width, f"block{index}")
         x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))
         self.backbone = keras.Model(inputs, keras.layers.Flatten()(x), name="small_resnet")
+        self.built = True
 
     def preprocess(self, images: Tensor) -> Tensor:
         return ops.cast(images, "float32") / 127.5 - 1.0

@@ -47,6 +47,11 @@ def save(
     if best:  # first, because what LATEST names is not done again: a kill between the two must not lose the best
         write_text(folder / BEST, name)
     write_text(folder / LATEST, name)
+    tidy(folder)
+
+
+def tidy(folder: Path) -> None:
+    """Deletes the checkpoints that neither pointer names, and what killed saves left."""
     pointed = {(folder / pointer).read_text() for pointer in (LATEST, BEST) if (folder / pointer).exists()}
     for path in folder.glob("step-*"):
         if path.name not in pointed:

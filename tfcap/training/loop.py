@@ -95,6 +95,8 @@ class Training:
             strategy=replicas.strategy,
         )
         self.progress = Progress()
+        if replicas.is_chief:
+            checkpoint.tidy(folder)
         found = checkpoint.find(folder)
         if found is not None:
             self.progress = Progress(**checkpoint.restore(found, model, self.optimizer))

@@ -136,7 +136,7 @@ def _workers() -> tuple[int, int]:
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         return int(config.get("task", {}).get("index", 0)), max(1, len(config.get("cluster", {}).get("worker", [])))
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise InputError(
             f"TF_CONFIG is not valid ({error})", expected="the JSON that tf.distribute documents"
         ) from None

@@ -1,0 +1,476 @@
+"""Every kind of bad input ends with code 2 and one line that says what is wrong, and leaves nothing behind.
+
+The table's rows run through the real entry points; those that need a process of their own say so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import runpy
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tfrecords_builder.toy import encoded
+from tfcap.data.records import Records
+from tfcap.files import read_json, write_json
+from tfcap.run_folder import RunFolder
+from tfcap.scoring import score_store
+from tfcap.settings import Settings
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+_SCRIPTS = {"main": "tfcap/main.py", "builder": "tfrecords_builder/__main__.py", "caption": "tfcap/caption.py"}
+
+
+class Place:
+    """Where one row of the table happens: `here`, with a run folder and a data folder of its own where it asks."""
+
+    def __init__(self, here: Path, toy: dict[str, object], run: Path, scenes: Path, monkeypatch) -> None:
+        self.here, self.toy, self.finished, self.scenes, self.monkeypatch = here, dict(toy), run, scenes, monkeypatch
+        self.run_dir = here / "run"
+
+    def arguments(self, **changes: object) -> list[str]:
+        """The flags of the toy experiment, some of them changed, others (None) left out."""
+        values = {**self.toy, "run_dir": str(self.run_dir), **changes}
+        switches = {True: "--{}", False: "--no{}"}
+        return [
+            switches[value].format(name) if isinstance(value, bool) else f"--{name}={value}"
+            for name, value in values.items()
+            if value is not None
+        ]
+
+    def file(self, name: str, content: str | bytes) -> Path:
+        path = self.here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def own_run(self) -> Path:
+        """A copy of the finished run in the run folder."""
+        return Path(shutil.copytree(self.finished, self.run_dir))
+
+    def own_data(self) -> Path:
+        """A copy of the built data set, named by --data_dir; returns its version folder."""
+        shutil.copytree(self.scenes.parents[2], self.here / "data", ignore=shutil.ignore_patterns("*.lock"))
+        self.toy["data_dir"] = str(self.here / "data")
+        return self.here / "data" / self.scenes.relative_to(self.scenes.parents[2])
+
+    def flickr(self, images: int = 10, captions: str | None = None) -> Path:
+        """A source in the layout of Flickr8k."""
+        for number in range(images):
+            self.file(f"flickr/images/{number}.jpg", encoded(number))
+        rows = "".join(f"{number}.jpg,a caption of {number}\n" for number in range(images))
+        self.file("flickr/captions.txt", "image,caption\n" + rows if captions is None else captions)
+        return self.here / "flickr"
+
+    def photographs(self, source: Path | str, dataset: str = "flickr8k", **more: object) -> list[str]:
+        said = {"dataset": dataset, "source": source, "encoder": "small_resnet", "data_dir": self.here / "data"}
+        return self.arguments(scenes_size=None, **said, **more)
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One kind of bad input.
+
+    Attributes:
+      words: a pattern that the line on stderr must hold.
+      given: makes the situation and returns the command line's arguments; a list is returned as it is.
+      command: which entry point.
+      alone: runs in a process of its own.
+      leaves: prefixes of files that may appear, because they are results and not remains.
+    """
+
+    words: str
+    given: Callable[[Place], list[str]] | list[str]
+    command: str = "main"
+    alone: bool = False
+    leaves: tuple[str, ...] = ()
+
+
+def _changed(**changes: object) -> Callable[[Place], list[str]]:
+    return lambda place: place.arguments(**changes)
+
+
+# Situations that take more than a line.
+
+
+def _empty_flickr(place: Place) -> list[str]:
+    return place.photographs(place.flickr(0))
+
+
+def _bad_images(place: Place) -> list[str]:
+    source = place.flickr()
+    (source / "images" / "3.jpg").write_bytes(b"\xff\xd8\xff broken")
+    return place.photographs(source)
+
+
+def _source_without_captions(place: Place) -> list[str]:
+    source = place.flickr()
+    (source / "captions.txt").unlink()
+    return place.photographs(source)
+
+
+def _not_utf8(place: Place) -> list[str]:
+    source = place.flickr()
+    (source / "captions.txt").write_bytes(b"image,caption\n0.jpg,caf\xe9\n")
+    return place.photographs(source)
+
+
+def _coco(annotations: str | None) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        for split in ("train", "val"):
+            if annotations is not None:
+                place.file(f"coco/annotations/captions_{split}2017.json", annotations)
+        (place.here / "coco").mkdir(exist_ok=True)
+        return place.photographs(place.here / "coco", "coco_captions")
+
+    return given
+
+
+def _karpathy(content: str | None) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        (place.here / "coco").mkdir()
+        path = place.here / "split.json" if content is None else place.file("split.json", content)
+        return place.photographs(place.here / "coco", "coco_captions", coco_split="karpathy", karpathy_json=path)
+
+    return given
+
+
+def _weights(name: str, content: bytes | None) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        path = place.here / name if content is None else place.file(name, content)
+        return place.arguments(encoder="mobilenet_v2", encoder_weights=path, image_size=32)
+
+    return given
+
+
+def _weights_of_another_architecture(place: Place) -> list[str]:
+    import keras
+
+    path = place.here / "dense.weights.h5"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
+    return place.arguments(encoder="mobilenet_v2", encoder_weights=path, image_size=32)
+
+
+def _run_dir_is_a_file(place: Place) -> list[str]:
+    return place.arguments(run_dir=place.file("thesis.txt", "mine"))
+
+
+def _foreign_run_dir(resume: bool) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        place.file("run/thesis.txt", "mine")
+        return place.arguments(resume=resume)
+
+    return given
+
+
+def _other_settings(place: Place) -> list[str]:
+    place.own_run()
+    return place.arguments(learning_rate=0.5)
+
+
+def _experiment_json(content: str) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        (place.own_run() / "experiment.json").write_text(content)
+        return place.arguments()
+
+    return given
+
+
+def _mask(damage: str) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        masks = place.own_run() / "masks"
+        if damage == "fingerprint":
+            about = read_json(masks / "random-0.75.json")
+            write_json(masks / "random-0.75.json", {**about, "fingerprint": "0" * 64})
+        else:
+            path = masks / "random-0.75.npz"
+            path.write_bytes({"cut": path.read_bytes()[:-50], "empty": b""}[damage])
+        return place.arguments()
+
+    return given
+
+
+def _scores(damage: str) -> Callable[[Place], list[str]]:
+    """A run that has come as far as its scores, and these are damaged."""
+
+    def given(place: Place) -> list[str]:
+        settings = Settings().replace(**place.toy, run_dir=str(place.run_dir), selector="loss").resolve()
+        records = {split: Records(place.scenes, split) for split in ("train", "validation", "test")}
+        RunFolder(settings).describe({split: one.fingerprint for split, one in records.items()})
+        shutil.copy(place.finished / "vocabulary.txt", place.run_dir)
+        of = records["test" if damage == "fingerprint" else "train"]
+        score_store.describe(place.run_dir / "scores", "loss", of, {"unit": "nats", "seed": 0, "seconds": 1.0})
+        path = place.run_dir / "scores" / "loss.npy"
+        scores = np.arange(len(records["train"]), dtype=np.float32)
+        if damage == "nan":
+            scores[3] = np.nan
+        np.save(path, scores)
+        if damage in ("cut", "empty"):
+            path.write_bytes(path.read_bytes()[: 100 if damage == "cut" else 0])
+        return place.arguments(selector="loss")
+
+    return given
+
+
+def _checkpoint(damage: str, *done: str) -> Callable[[Place], list[str]]:
+    """The finished run, as if the stages that wrote `done` were still to do."""
+
+    def given(place: Place) -> list[str]:
+        run = place.own_run()
+        for name in done:
+            (run / name).unlink()
+        (step,) = (run / "checkpoints").glob("step-*")
+        if damage == "gone":
+            shutil.rmtree(step)
+        else:
+            path = step / "state.safetensors"
+            path.write_bytes(path.read_bytes()[:-100])
+        return place.arguments()
+
+    return given
+
+
+def _truncated_shard(place: Place) -> list[str]:
+    shard = next(place.own_data().glob("*train.tfrecord*"))
+    shard.write_bytes(shard.read_bytes()[:-10])
+    return place.arguments()
+
+
+def _damaged_index(place: Place) -> list[str]:
+    (place.own_data() / "tfcap_index.npz").write_bytes(b"PK\x03\x04 broken")
+    return place.arguments()
+
+
+def _damaged_manifest(place: Place) -> list[str]:
+    path = place.own_data() / "tfcap.json"
+    path.write_text(path.read_text()[:100])
+    return place.arguments()
+
+
+def _teacher(**changes: object) -> Callable[[Place], list[str]]:
+    return lambda place: place.arguments(selector="loss", teacher=place.finished, **changes)
+
+
+def _cluster(config: str | None) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        if config is not None:
+            place.monkeypatch.setenv("TF_CONFIG", config)
+        return place.arguments(strategy="multiworker")
+
+    return given
+
+
+def _no_java(place: Place) -> list[str]:
+    place.monkeypatch.setattr("tfcap.evaluation.tokenizer.java_available", lambda: False)
+    return place.arguments(java="require")
+
+
+def _png_header(width: int, height: int) -> bytes:
+    """A PNG of one chunk, which says how large the picture would be."""
+    content = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(content) - 4) + content + struct.pack(">I", zlib.crc32(content))
+    return b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+
+
+def _picture(name: str, content: bytes | None) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        picture = place.here / name if content is None else place.file(name, content)
+        return [f"--model={place.finished / 'saved_model'}", str(picture)]
+
+    return given
+
+
+def _damaged_model(place: Place) -> list[str]:
+    place.file("model/saved_model.pb", b"not a protocol buffer")
+    return [f"--model={place.here / 'model'}", str(place.file("a.jpg", encoded()))]
+
+
+KINDS = {
+    # The command line itself.
+    "unknown flag": Kind("fractoin", ["--fractoin=0.5"], alone=True),
+    "integer flag with a word": Kind("--epochs.*many", ["--epochs=many"]),
+    "float flag with a word": Kind("--fraction.*half", ["--fraction=half"]),
+    "boolean flag with a word": Kind("xla.*perhaps", ["--xla=perhaps"]),
+    "fraction 0": Kind(r"--fraction is out of range.*\(0, 1\]", ["--fraction=0"]),
+    "fraction above 1": Kind("--fraction is out of range.*1.5", ["--fraction=1.5"]),
+    "fraction below 0": Kind("--fraction is out of range.*-1", ["--fraction=-1"]),
+    "fraction nan": Kind("--fraction is out of range.*nan", ["--fraction=nan"]),
+    "epochs 0": Kind("--epochs is out of range.*at least 1|in \\[1", ["--epochs=0"]),
+    "unknown selector": Kind("Unknown selector.*'best'.*random", ["--selector=best"]),
+    "unknown data set": Kind("Unknown data set.*'imagenet'.*scenes", ["--dataset=imagenet"]),
+    "unknown model": Kind("Unknown captioner.*'gpt'.*resnet50_lstm", ["--model=gpt"]),
+    "unknown encoder": Kind("Unknown image encoder.*'alexnet'.*resnet50", ["--encoder=alexnet"]),
+    "unknown strategy": Kind("Unknown --strategy.*'tpu'.*mirrored", ["--strategy=tpu"]),
+    "missing flagfile": Kind("absent.flags", ["--flagfile=absent.flags"]),
+    "stray argument": Kind("Arguments must be flags.*pictures", ["pictures"]),
+    "frozen encoder from scratch": Kind("--nofreeze_encoder", _changed(freeze_encoder=True)),
+    "frozen encoder with augmentation": Kind(
+        "cannot be augmented.*--augment=crop",
+        _changed(encoder="resnet50", freeze_encoder=True, augment="crop"),
+    ),
+    "karpathy without its file": Kind("--karpathy_json", _changed(dataset="coco_captions", coco_split="karpathy")),
+    # What does not fit the data.
+    "fraction that keeps no image": Kind("--fraction keeps no image.*48 images", _changed(fraction=0.001)),
+    "no frequent word": Kind("--min_word_count=100000", _changed(min_word_count=100_000)),
+    "teacher that is no run": Kind(
+        "teacher has no trained checkpoint.*/absent", _changed(selector="loss", teacher="/absent")
+    ),
+    "teacher on other data": Kind("teacher was trained on other data", _teacher(limit=20)),
+    "teacher of another width": Kind("checkpoint .* is of another model", _teacher(units=9)),
+    # Sources.
+    "data set without a source": Kind("needs its source.*--source", lambda place: place.photographs("")),
+    "missing source": Kind("--source is not a folder", lambda place: place.photographs(place.here / "absent")),
+    "source without captions": Kind("has no captions", _source_without_captions),
+    "captions with a bad header": Kind(
+        "captions.txt has another header.*image,caption",
+        lambda place: place.photographs(place.flickr(10, "name;text\n0.jpg;a caption\n")),
+    ),
+    "captions with a bad row": Kind(
+        "row of 3 columns",
+        lambda place: place.photographs(place.flickr(10, "image,caption\n0.jpg,a,b\n")),
+    ),
+    "captions not in UTF-8": Kind(
+        "captions.txt is not UTF-8",
+        _not_utf8,
+    ),
+    "empty data set": Kind("split of flickr8k is empty", _empty_flickr),
+    "more than 1 % bad images": Kind("1 of 10 images are bad.*3.jpg", _bad_images),
+    "COCO without annotations": Kind("has no annotations/captions_", _coco(None)),
+    "COCO with damaged annotations": Kind("is not a COCO captions file", _coco('{"images": [')),
+    "COCO with other annotations": Kind("is not a COCO captions file", _coco('{"images": []}')),
+    "karpathy file missing": Kind("needs the split file.*split.json", _karpathy(None)),
+    "karpathy file damaged": Kind("split.json is not valid JSON", _karpathy("{")),
+    "karpathy file of another kind": Kind("is not Karpathy's", _karpathy('{"images": [{"split": "train"}]}')),
+    # Weights.
+    "missing weights": Kind("weights are missing.*absent.weights.h5", _weights("absent.weights.h5", None)),
+    "weights of another format": Kind("unknown format.*weights.pt", _weights("weights.pt", b"PK")),
+    "weights that are no HDF5": Kind("does not hold the weights of MobileNetV2", _weights("a.weights.h5", b"text")),
+    "weights of another architecture": Kind(
+        "does not hold the weights of MobileNetV2", _weights_of_another_architecture, alone=True
+    ),
+    "weights for small_resnet": Kind("small_resnet has no pretrained weights", _changed(encoder_weights="imagenet")),
+    # Run folders.
+    "run folder is a file": Kind("thesis.txt is not the folder of a run", _run_dir_is_a_file),
+    "run folder with other files": Kind("run is not the folder of a run", _foreign_run_dir(resume=True)),
+    "run folder with other files, afresh": Kind("run is not the folder of a run", _foreign_run_dir(resume=False)),
+    "resumed with other settings": Kind("--learning_rate was 0.001 and is now 0.5.*--noresume", _other_settings),
+    "experiment.json cut": Kind("experiment.json .*valid JSON", _experiment_json('{"settings": {')),
+    "experiment.json of something else": Kind("experiment.json does not describe a run", _experiment_json("[]")),
+    "experiment.json of another version": Kind(
+        "experiment.json does not describe a run.*warp",
+        _experiment_json(json.dumps({"settings": {"data": {"warp": 1}}, "fingerprints": {}})),
+    ),
+    "mask cut": Kind("mask .*random-0.75.npz is damaged", _mask("cut")),
+    "mask empty": Kind("mask .*random-0.75.npz is damaged", _mask("empty")),
+    "mask of other data": Kind("mask .*random-0.75.npz was made for other data", _mask("fingerprint")),
+    "scores cut": Kind("score file .*loss.npy is damaged", _scores("cut")),
+    "scores empty": Kind("score file .*loss.npy is damaged", _scores("empty")),
+    "scores of other data": Kind("scores .*loss.npy were made for other data", _scores("fingerprint")),
+    "scores not numbers": Kind("score loss of image [0-9]+ is NaN", _scores("nan")),
+    "checkpoint cut, before evaluation": Kind("checkpoint .* is damaged", _checkpoint("cut", "metrics.json")),
+    "checkpoint cut, in training": Kind(
+        "checkpoint .* is damaged.*--noresume",
+        _checkpoint("cut", "metrics.json", "history.json"),
+        leaves=("tensorboard/",),
+    ),
+    "checkpoint gone": Kind("names a checkpoint that is gone.*--noresume", _checkpoint("gone", "metrics.json")),
+    "truncated shard": Kind("train.tfrecord.* has another size.*build again", _truncated_shard),
+    "damaged index": Kind("tfcap_index.npz is damaged.*build it again", _damaged_index),
+    "damaged manifest": Kind("tfcap.json is not valid JSON", _damaged_manifest),
+    # Where it runs.
+    "batch size not divisible": Kind(
+        "--batch_size cannot be shared equally.*multiple of 2", _changed(batch_size=15, virtual_devices=2), alone=True
+    ),
+    "multiworker without a cluster": Kind("TF_CONFIG", _cluster(None)),
+    "TF_CONFIG is no JSON": Kind("TF_CONFIG is not valid", _cluster("{")),
+    "TF_CONFIG is a list": Kind("TF_CONFIG is not valid", _cluster("[]")),
+    "TF_CONFIG with a number for workers": Kind("TF_CONFIG is not valid", _cluster('{"cluster": {"worker": 2}}')),
+    "Java required and absent": Kind("Java", _no_java),
+    # The other commands.
+    "builder with an unknown data set": Kind(
+        "Unknown data set.*'imagenet'", ["--dataset=imagenet"], command="builder", alone=True
+    ),
+    "builder with a flag of training": Kind("epochs", ["--epochs=3"], command="builder"),
+    "builder with too many shards": Kind(
+        "fewer images than --shards",
+        lambda place: ["--scenes_size=10", "--shards=9", f"--data_dir={place.here / 'data'}", "--noprogress"],
+        command="builder",
+    ),
+    "caption without a model": Kind("There is no SavedModel", ["picture.jpg"], command="caption"),
+    "caption with a missing model": Kind(
+        "There is no SavedModel.*--model=/absent", ["--model=/absent", "a.jpg"], command="caption", alone=True
+    ),
+    "caption with a damaged model": Kind("model.* is damaged|cannot be loaded", _damaged_model, command="caption"),
+    "caption without a picture": Kind(
+        "No picture is named", lambda place: [f"--model={place.finished / 'saved_model'}"], command="caption"
+    ),
+    "caption of a missing picture": Kind("picture is missing.*absent.jpg", _picture("absent.jpg", None), "caption"),
+    "caption of a text": Kind("notes.jpg cannot be captioned.*JPEG or PNG", _picture("notes.jpg", b"hi"), "caption"),
+    "caption of an empty file": Kind("empty.jpg cannot be captioned", _picture("empty.jpg", b""), "caption"),
+    "caption of a cut picture": Kind("cut.png cannot be captioned", _picture("cut.png", _png_header(8, 8)), "caption"),
+    "caption of a cut header": Kind(
+        "cut.png cannot be captioned", _picture("cut.png", b"\x89PNG\r\n\x1a\n"), "caption"
+    ),
+    "caption of a PNG bomb": Kind(
+        "bomb.png cannot be captioned.*too many pixels", _picture("bomb.png", _png_header(60_000, 60_000)), "caption"
+    ),
+}
+
+
+def _listing(folder: Path) -> dict[str, str]:
+    """Path to content of all that lies in `folder`, but for a build's lock file, which is empty and harmless."""
+    found = {}
+    for path in folder.rglob("*"):
+        if path.suffix != ".lock":
+            name = str(path.relative_to(folder))
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+    return found
+
+
+def _alone(kind: Kind, arguments: list[str], folder: Path) -> tuple[int, str]:
+    command = [sys.executable, str(_REPOSITORY / _SCRIPTS[kind.command]), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
+    return done.returncode, done.stderr
+
+
+def _here(kind: Kind, arguments: list[str], monkeypatch, capfd) -> tuple[int, str]:
+    monkeypatch.setattr(sys, "argv", [kind.command, *arguments])
+    capfd.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(_REPOSITORY / _SCRIPTS[kind.command]), run_name="__main__")
+    return ended.value.code, capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_bad_input(name, tmp_path, toy_flags, finished_run, scenes, monkeypatch, capfd):
+    kind = KINDS[name]
+    monkeypatch.chdir(tmp_path)
+    place = Place(tmp_path, toy_flags, finished_run, scenes, monkeypatch)
+    arguments = kind.given if isinstance(kind.given, list) else kind.given(place)
+    before, read_only = _listing(tmp_path), [_listing(folder) for folder in (scenes.parents[2], finished_run)]
+    code, said = _alone(kind, arguments, tmp_path) if kind.alone else _here(kind, arguments, monkeypatch, capfd)
+    assert code == 2, said
+    assert said.startswith("error: ") and said.endswith("\n") and said.count("\n") == 1, said
+    assert re.search(kind.words, said), said
+    assert "Traceback" not in said
+    after = _listing(tmp_path)
+    if "data" not in before:
+        after.pop("data", None)  # the folder of the lock file
+    for listing in (before, after):
+        for path in [path for path in listing if any(leave in path for leave in kind.leaves)]:
+            del listing[path]
+    assert after == before
+    assert [_listing(folder) for folder in (scenes.parents[2], finished_run)] == read_only
