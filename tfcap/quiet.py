@@ -8,6 +8,7 @@ for that moment. If the import fails, what was written is shown.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -42,3 +43,6 @@ if _SET_BY_US in os.environ:
     with _descriptor_2_turned_away():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
+
+    # Its Python side warns of retracing, which the few lengths that captions are cut to make on purpose.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
