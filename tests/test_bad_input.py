@@ -106,7 +106,9 @@ def _changed(**changes: object) -> Callable[[Place], list[str]]:
 
 
 def _empty_flickr(place: Place) -> list[str]:
-    return place.photographs(place.flickr(0))
+    source = place.flickr(0)
+    (source / "images").mkdir()
+    return place.photographs(source)
 
 
 def _bad_images(place: Place) -> list[str]:
@@ -173,6 +175,12 @@ def _foreign_run_dir(resume: bool) -> Callable[[Place], list[str]]:
         return place.arguments(resume=resume)
 
     return given
+
+
+def _afresh_with_a_mistake(place: Place) -> list[str]:
+    """The old run must still be there."""
+    place.own_run()
+    return place.arguments(resume=False, min_word_count=100_000)
 
 
 def _other_settings(place: Place) -> list[str]:
@@ -365,6 +373,7 @@ KINDS = {
     "run folder is a file": Kind("thesis.txt is not the folder of a run", _run_dir_is_a_file),
     "run folder with other files": Kind("run is not the folder of a run", _foreign_run_dir(resume=True)),
     "run folder with other files, afresh": Kind("run is not the folder of a run", _foreign_run_dir(resume=False)),
+    "started afresh with a mistake": Kind("--min_word_count=100000", _afresh_with_a_mistake),
     "resumed with other settings": Kind("--learning_rate was 0.001 and is now 0.5.*--noresume", _other_settings),
     "experiment.json cut": Kind("experiment.json .*valid JSON", _experiment_json('{"settings": {')),
     "experiment.json of something else": Kind("experiment.json does not describe a run", _experiment_json("[]")),

@@ -66,11 +66,12 @@ def test_a_value_of_another_type_is_refused(group, field):
             Settings().replace(**{field.name: wrong})
 
 
-@every_field
+RANGED = [(group, field) for group, field in FIELDS if field.metadata["range"].low is not None]
+
+
+@pytest.mark.parametrize(("group", "field"), RANGED, ids=[field.name for _, field in RANGED])
 def test_a_value_outside_the_range_is_refused_and_its_ends_are_not(group, field):
     accepted, kind = field.metadata["range"], plain_type(field, type(getattr(Settings(), group)))
-    if accepted.low is None:
-        pytest.skip("takes any value")
     for end in (accepted.low, accepted.high):
         if end is not None and not (accepted.open_low and end == accepted.low):
             assert Settings().replace(**{field.name: kind(end)}).get(field.name) == end

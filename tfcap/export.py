@@ -13,6 +13,7 @@ from tfcap.data.text import WordTokenizer
 from tfcap.models.captioner import Captioner
 
 _MAX_BYTES = 64 * 2**20
+_PNG_HEADER_BYTES = 24  # signature, then length, name and the first two fields of IHDR: width and height
 
 
 class CaptioningService(tf.Module):
@@ -48,6 +49,7 @@ def checked(encoded: tf.Tensor) -> tf.Tensor:
     """Returns the bytes of one image as they are, after an assertion on what its header says: scalar string."""
     jpeg = tf.equal(tf.strings.substr(encoded, 0, 3), b"\xff\xd8\xff")
     png = tf.equal(tf.strings.substr(encoded, 0, 8), b"\x89PNG\r\n\x1a\n")
+    png &= tf.strings.length(encoded) >= _PNG_HEADER_BYTES  # what follows reads the size in it
     small = tf.debugging.assert_less_equal(
         tf.strings.length(encoded), _MAX_BYTES, "image_bytes: an image file is too large"
     )

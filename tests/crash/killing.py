@@ -101,7 +101,7 @@ def _command(folder: Path) -> list[str]:
 
 def complete(folder: Path) -> None:
     """Runs the experiment to its end; raises RuntimeError with what it said if it fails."""
-    done = subprocess.run(_command(folder), cwd=_REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(_command(folder), cwd=_REPOSITORY, capture_output=True, text=True, timeout=1200, check=False)
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-3000:]}")
 

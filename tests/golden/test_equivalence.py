@@ -20,7 +20,7 @@ _KILLED_AT = {"0.0": 3, "0.3": 6}  # in the middle of the first and of the secon
 def _drive(jobs, folder):
     """Runs one driver process; returns (exit code, what it printed by the jobs' names)."""
     command = [sys.executable, "-m", "tests.golden.driver", json.dumps(jobs)]
-    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=1200, check=False)
     if done.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError(done.stderr[-3000:])
     found = [json.loads(line) for line in done.stdout.splitlines()]

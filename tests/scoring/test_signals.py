@@ -122,8 +122,9 @@ def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name):
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npy"]
 
 
-@pytest.mark.parametrize("seen", ["features", "images"])
-@pytest.mark.parametrize("name", ["gradient_norm", "loss"])
+@pytest.mark.parametrize(
+    ("name", "seen"), [("gradient_norm", "features"), ("gradient_norm", "images"), ("loss", "features")]
+)
 def test_two_replicas_score_as_one(two_replicas, name, seen):
     scores = two_replicas["scores"]
     assert len(scores[f"2 {seen}"][name]) == 10

@@ -57,7 +57,11 @@ def norm(arrays):
 
 
 class AdamW:
-    """Loshchilov and Hutter (2019), algorithm 2, with a constant rate and no decay of biases; updates in place."""
+    """Loshchilov and Hutter (2019), algorithm 2, with a constant rate and no decay of biases; updates in place.
+
+    The moments' bias is corrected in the rate, so that epsilon stands beside the uncorrected root (Kingma and Ba 2015,
+    end of section 2), as in Keras.
+    """
 
     def __init__(self, rate, decay, beta1=0.9, beta2=0.999, epsilon=1e-7):
         self.rate, self.decay, self.beta1, self.beta2, self.epsilon = rate, decay, beta1, beta2, epsilon
@@ -68,10 +72,10 @@ class AdamW:
         for name, g in gradients.items():
             self.m[name] = self.beta1 * self.m.get(name, 0) + (1 - self.beta1) * g
             self.v[name] = self.beta2 * self.v.get(name, 0) + (1 - self.beta2) * g**2
-            m = self.m[name] / (1 - self.beta1**self.t)
-            v = self.v[name] / (1 - self.beta2**self.t)
+            rate = self.rate * np.sqrt(1 - self.beta2**self.t) / (1 - self.beta1**self.t)
             decay = 0.0 if name.endswith("bias") else self.decay
-            parameters[name] -= self.rate * (m / (np.sqrt(v) + self.epsilon) + decay * parameters[name])
+            parameters[name] -= self.rate * decay * parameters[name]
+            parameters[name] -= rate * self.m[name] / (np.sqrt(self.v[name]) + self.epsilon)
 
 
 def parameters_of(model):

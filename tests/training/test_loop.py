@@ -62,23 +62,28 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("stopped_after", [1, 3, 4])
-def test_an_interrupted_training_goes_on_where_it_was(tmp_path, stopped_after):
-    whole = _training(tmp_path / "whole")
-    whole.run()
-    interrupted = _training(tmp_path / "halves", checkpoint_every=1)
-    original = interrupted._save
+def _stop(training, step):
+    """Runs the training until it has saved the step, and no further."""
+    original = training._save
 
     def stops(best):
         original(best)
-        if interrupted.progress.step == stopped_after:
+        if training.progress.step == step:
             raise _Stop
 
-    interrupted._save = stops
+    training._save = stops
     with pytest.raises(_Stop):
-        interrupted.run()
-    resumed = _training(tmp_path / "halves", checkpoint_every=1)
-    assert resumed.progress.step == stopped_after
+        training.run()
+
+
+def test_an_interrupted_training_goes_on_where_it_was(tmp_path):
+    whole = _training(tmp_path / "whole")
+    whole.run()
+    for done, stop in ((0, 1), (1, 3), (3, 4)):  # in the first epoch, at its end, in the second
+        training = _training(tmp_path / "parts", checkpoint_every=1)
+        assert training.progress.step == done
+        _stop(training, stop)
+    resumed = _training(tmp_path / "parts", checkpoint_every=1)
     resumed.run()
     np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
     for name in ("loss", "gradient_norm", "learning_rate"):

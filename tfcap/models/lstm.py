@@ -142,7 +142,7 @@ class LSTMCaptioner(Captioner):
         super().__init__(encoder, label_smoothing)
         self.projection = keras.layers.Dense(2 * units, name="projection")
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
-        self.lstm = HoistedLSTM(units, name="lstm")
+        self.lstm = HoistedLSTM(units, name="lstm", dtype="float32")  # a cell's sum over 32 steps needs its digits
         self.vocabulary_logits = keras.layers.Dense(vocabulary_size, name="vocabulary_logits", dtype="float32")
         self.drop_image = Dropout(dropout, name="drop_image")
         self.drop_input = Dropout(dropout, name="drop_input")
@@ -154,11 +154,12 @@ class LSTMCaptioner(Captioner):
         self.built = True
 
     def start(self, features: Tensor, training: bool = False) -> list[Tensor]:
-        h, c = ops.split(self.projection(self.drop_image(features, training=training)), 2, axis=-1)
+        projected = self.projection(self.drop_image(features, training=training))
+        h, c = ops.split(ops.cast(projected, "float32"), 2, axis=-1)
         return [ops.tanh(h), c]
 
     def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        h, c = self.lstm.cell(self.lstm.project(self.embedding(tokens)), *state)
+        h, c = self.lstm.cell(self.lstm.project(ops.cast(self.embedding(tokens), "float32")), *state)
         return self.vocabulary_logits(h), [h, c]
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
