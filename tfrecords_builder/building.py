@@ -57,6 +57,7 @@ def build(data: DataSettings, progress: bool = True) -> Path:
             for unused in (downloads / "extracted", downloads, folder.parent, folder.parent.parent):
                 with contextlib.suppress(OSError):
                     unused.rmdir()
+    integrity.check(folder)
     return folder
 
 

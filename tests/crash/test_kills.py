@@ -6,6 +6,8 @@ import pytest
 
 from tests.crash import killing
 
+pytestmark = pytest.mark.timeout(900)  # a run that is killed three times starts four times
+
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):

@@ -13,6 +13,8 @@ from safetensors.numpy import load_file
 from tests.golden.driver import CURVES, RECORDED
 from tfcap.training import checkpoint
 
+pytestmark = pytest.mark.timeout(1500)  # eight trainings, each of which XLA compiles anew
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _KILLED_AT = {"0.0": 3, "0.3": 6}  # in the middle of the first and of the second of three epochs of four steps
 
