@@ -34,11 +34,11 @@ from tfcap.training.loop import Training
 from tfcap.training.strategy import connect
 
 CURVES = Path(__file__).with_name("curves.json")
-# 28 of 32 images in batches of 8: the last step of an epoch is half padding. Captions of two padded lengths.
+# 28 of 32 images in batches of 8: the last step of an epoch is half padding. One caption length, so one compilation.
 TOY = {
     "scenes_size": 40,
     "image_size": 32,
-    "max_tokens": 16,
+    "max_tokens": 8,
     "augment": "crop",
     "units": 16,
     "embedding_size": 8,
