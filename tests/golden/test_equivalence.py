@@ -19,6 +19,8 @@ from safetensors.numpy import load_file
 from tests.golden.driver import CURVES, RECORDED
 from tfcap.training import checkpoint
 
+pytestmark = pytest.mark.timeout(1500)  # every training is compiled anew
+
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _KILLED_AT = 6  # in the middle of the second of three epochs of four steps
 
