@@ -97,7 +97,7 @@ def scores_of(prep: Preparation, name: str) -> np.ndarray:
     found = score_store.load(folder, name, records)
     if found is not None:
         return found[0]
-    signal = registry.SCORES[name]()
+    signal = registry.SCORES[name](prep.settings.selection)
     model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(prep.settings.training.epochs))
     size = prep.replicas.rounded_batch_size(prep.settings.selection.score_batch_size)
     plain = Inputs(records, prep.settings.data.image_size, "none", prep.inputs("train").features)

@@ -101,6 +101,7 @@ class SelectionSettings(_Group):
     proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
+    gradient_norm_fallback: str = _field("error", choices=("error", "instantiate"))
 
 
 @dataclasses.dataclass(frozen=True)

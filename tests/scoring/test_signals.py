@@ -11,7 +11,7 @@ from tests.training import numpy_captioner as by_hand
 from tests.training.toy import captioner
 from tfcap.registry import SCORES
 from tfcap.scoring.signal import score
-from tfcap.settings import TrainingSettings
+from tfcap.settings import SelectionSettings, TrainingSettings
 from tfcap.training.step import example_gradient_norms, values_of
 from tfcap.training.strategy import connect
 
@@ -115,7 +115,9 @@ def test_a_row_of_padding_scores_zero_and_not_nan():
 @pytest.mark.parametrize("name", ["gradient_norm", "loss"])
 def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name):
     replicas = connect(TrainingSettings(strategy="single"))
-    seconds = score(SCORES[name](), _model(False), batches(_COUNT, 4), replicas, False, tmp_path, name, False)
+    seconds = score(
+        SCORES[name](SelectionSettings()), _model(False), batches(_COUNT, 4), replicas, False, tmp_path, name, False
+    )
     found = np.load(tmp_path / f"{name}.npy")
     assert found.dtype == np.float32 and found.shape == (_COUNT,) and seconds > 0
     np.testing.assert_allclose(found, _references(False)[0 if name == "gradient_norm" else 1], rtol=1e-4)
@@ -136,7 +138,7 @@ def test_a_killed_pass_goes_on_and_ends_as_the_uninterrupted_one(tmp_path, monke
 
     replicas = connect(TrainingSettings(strategy="single"))
     monkeypatch.setattr(resumable, "_SAVE_SECONDS", 0.0)
-    signal, done = SCORES["loss"](), []
+    signal, done = SCORES["loss"](SelectionSettings()), []
 
     class Stopped(Exception):
         pass

@@ -56,13 +56,15 @@ def _scores(replicas: Any, xla: bool, images: bool) -> dict[str, list[float]]:
     from tests.training.toy import captioner
     from tfcap.registry import SCORES
     from tfcap.scoring.signal import score
+    from tfcap.settings import SelectionSettings
 
     with replicas.strategy.scope():
         model = captioner(encoder_trains=images)
     found = {}
     for name in ("gradient_norm",) if images else ("gradient_norm", "loss"):
         with tempfile.TemporaryDirectory() as folder:
-            score(SCORES[name](), model, batches(10, 4, images=images), replicas, xla, Path(folder), name, False)
+            signal = SCORES[name](SelectionSettings())
+            score(signal, model, batches(10, 4, images=images), replicas, xla, Path(folder), name, False)
             found[name] = np.load(Path(folder) / f"{name}.npy").tolist()
     return found
 

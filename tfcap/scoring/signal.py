@@ -9,8 +9,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfcap.data.pipeline import SequentialBatches
+from tfcap.data.pipeline import Batch, SequentialBatches
 from tfcap.data.resumable import fill
+from tfcap.settings import SelectionSettings
 from tfcap.training.replicated import replicated
 from tfcap.training.step import Inputs, Tensors
 from tfcap.training.strategy import Replicas
@@ -25,6 +26,9 @@ class Signal(abc.ABC):
 
     unit: str
 
+    def __init__(self, settings: SelectionSettings) -> None:
+        self.settings = settings
+
     @abc.abstractmethod
     def default_epochs(self, epochs: int) -> int:
         """Returns how long the scoring captioner trains, given the experiment's own epochs."""
@@ -32,6 +36,9 @@ class Signal(abc.ABC):
     @abc.abstractmethod
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         """Returns a compiled function (parameters, state, inputs with `tokens` [B, C, T]) -> float32 [B]."""
+
+    def check(self, model: keras.Model, batch: Batch) -> None:  # noqa: B027 - most signals have nothing to check
+        """Raises RuntimeError if the signal is not what it is said to be for this model."""
 
 
 def score(
@@ -45,6 +52,7 @@ def score(
     progress: bool,
 ) -> float:
     """Writes `folder/name.npy`, float32 [N] in record order; returns the seconds it took. A killed pass continues."""
+    signal.check(model, next(iter(batches)))
     compute = replicated(model, signal.compute(model, xla), replicas)
     _, seconds = fill(folder, name, batches, compute, progress=progress, writes=replicas.is_chief)
     return seconds

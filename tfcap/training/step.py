@@ -9,7 +9,8 @@ replicas. Here only the part without a variable or a collective in it is compile
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
 
 import tfcap.quiet  # noqa: F401
 
@@ -20,6 +21,17 @@ from tfcap.models.dropout import STATE
 
 Tensors = Sequence[tf.Tensor]
 Inputs = Mapping[str, tf.Tensor]
+
+
+class Taps(Protocol):
+    """Tensors of a forward pass whose gradients are wanted."""
+
+    @property
+    def outputs(self) -> list[tf.Tensor]: ...
+
+
+AnyTaps = TypeVar("AnyTaps", bound=Taps)
+
 _HASH = 2654435761  # Knuth's multiplicative hash: spreads consecutive seeds over 32 bits
 
 
@@ -113,6 +125,33 @@ def example_gradient_norms(
             return tf.sqrt(tf.add_n(squares)), loss
 
         return tf.map_fn(one, dict(inputs), fn_output_signature=(tf.float32, tf.float32))
+
+    return compute
+
+
+def example_output_gradients(
+    model: keras.Model,
+    xla: bool,
+    recording: Callable[[int, Callable[[tf.Tensor], None]], AbstractContextManager[AnyTaps]],
+    finish: Callable[[AnyTaps, list[tf.Tensor]], tf.Tensor],
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor]]:
+    """Returns a compiled function (parameters, state, inputs) -> what `finish` makes, and the loss [B] of each example.
+
+    One forward and one backward pass over the batch, in evaluation mode; no gradient of a parameter is made.
+
+    Args:
+      recording: (B, watch) -> the tensors of the forward pass whose gradients are wanted.
+      finish: (taps, gradient of the summed losses at each of `taps.outputs`) -> the result [B].
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+        examples = inputs["weights"].shape[0]
+        with tf.GradientTape() as tape, recording(examples, tape.watch) as taps:
+            losses = _example_losses(model, parameters, state, inputs)
+            total = tf.reduce_sum(losses)
+        gradients = tape.gradient(total, taps.outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return finish(taps, gradients), losses
 
     return compute
 

@@ -1,0 +1,156 @@
+"""Exact per-example gradient norms against the ways of getting them that make each example's gradient.
+
+Sides, on the same model and batch: our pass; one training step's forward and backward pass; a gradient tape over
+one example after another; `tf.vectorized_map` of a gradient tape.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import keras
+import keras_hub
+import numpy as np
+import tensorflow as tf
+
+from benchmarks import measure
+from tfcap.models import lstm
+from tfcap.models.captioner import Captioner
+from tfcap.models.encoders import SmallResNet
+from tfcap.scoring.gradient_norms import GradientNorm
+from tfcap.settings import SelectionSettings
+from tfcap.training.step import example_gradient_norms, loss_and_gradients, values_of, weighted_loss
+
+Side = Callable[[], Any]
+
+
+class GPT2Decoder(Captioner):
+    """GPT-2's blocks over words alone: what a prefix captioner spends its time in."""
+
+    def __init__(self, vocabulary: int, layers: int, width: int, tokens: int) -> None:
+        super().__init__(keras.Sequential([keras.layers.Identity()]))
+        self.backbone = keras_hub.models.GPT2Backbone(
+            vocabulary, layers, max(1, width // 64), width, 4 * width, dropout=0.0, max_sequence_length=tokens
+        )
+        self.built = True
+
+    def decoder_logits(self, features: Any, tokens: Any, training: bool) -> Any:
+        seen = {"token_ids": tokens, "padding_mask": keras.ops.ones_like(tokens)}
+        return self.backbone.token_embedding(self.backbone(seen, training=training), reverse=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model, and a batch of examples with one caption each."""
+
+    model: Captioner
+    batch: dict[str, np.ndarray]
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = measure.parser(__doc__)
+    parser.add_argument("--cases", default="", help="comma-separated names of cases; all of them if empty")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats or (3 if arguments.quick else 7)
+    made = cases(arguments.quick)
+    wanted = arguments.cases.split(",") if arguments.cases else list(made)
+    found = {}
+    for name in wanted:
+        measure.say(name)
+        found[name] = measured(made[name](), repeats)
+    measure.report("gradient_norms", arguments.quick, {}, found)
+
+
+def cases(quick: bool) -> dict[str, Callable[[], Case]]:
+    """Returns the cases by name, each made when it is called."""
+    batch, tokens = (8, 16) if quick else (32, 32)
+    units, vocabulary = (64, 300) if quick else (512, 2550)
+    layers, width, words = (1, 64, 500) if quick else (4, 768, 50257)
+    return {
+        "lstm": lambda: Case(_lstm(units, vocabulary), _batch(batch, tokens, vocabulary, features=1280)),
+        "gpt2": lambda: Case(GPT2Decoder(words, layers, width, tokens), _batch(batch, tokens, words, features=1)),
+        "resnet_lstm": lambda: Case(_resnet_lstm(), _batch(batch, 16, 150, pixels=64)),
+    }
+
+
+def _lstm(units: int, vocabulary: int) -> Captioner:
+    encoder = keras.Sequential([keras.layers.Identity()])
+    return lstm.LSTMCaptioner(encoder, 1280, vocabulary, units, units, dropout=0.0)
+
+
+def _resnet_lstm() -> Captioner:
+    encoder = SmallResNet("none", 64)
+    return lstm.LSTMCaptioner(encoder, encoder.backbone.output_shape[-1], 150, 256, 128, dropout=0.0)
+
+
+def _batch(count: int, tokens: int, vocabulary: int, *, features: int = 0, pixels: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    batch = {
+        "tokens": rng.integers(4, vocabulary, [count, 1, tokens]).astype(np.int32),
+        "weights": np.ones([count, 1], np.float32),
+    }
+    if pixels:
+        return {"images": rng.integers(0, 256, [count, pixels, pixels, 3]).astype(np.uint8), **batch}
+    return {"features": rng.random([count, features], np.float32), **batch}
+
+
+def measured(case: Case, repeats: int) -> dict[str, Any]:
+    """Returns milliseconds a batch of each side, their ratios, and how far our norms are from exact ones."""
+    model = case.model
+    inputs = {name: tf.constant(array) for name, array in case.batch.items()}
+    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables)
+    flat = {**inputs, "tokens": inputs["tokens"][:, 0], "weights": inputs["weights"][:, 0]}
+    compiled = {
+        "ours_xla": GradientNorm(SelectionSettings()).compute(model, xla=True),
+        "ours_graph": GradientNorm(SelectionSettings()).compute(model, xla=False),
+        "one_by_one": example_gradient_norms(model, True),
+    }
+    sides = {name: _side(compute, *values, inputs) for name, compute in compiled.items()}
+    for compiler in ("xla", "graph"):
+        sides[f"step_{compiler}"] = _side(loss_and_gradients(model, compiler == "xla", training=True), *values, flat)
+    sides["vectorized_map"] = _side(_vectorized(model), *values, flat)
+    ours, exact = sides["ours_xla"](), sides["one_by_one"]()
+    seconds = measure.interleaved(sides, repeats)
+    milliseconds = {name: [1000 * value for value in found] for name, found in seconds.items()}
+    ratios = [("ours_xla", theirs) for theirs in sides if theirs != "ours_xla"] + [("ours_graph", "step_graph")]
+    error = float(np.abs(ours / exact - 1).max())
+    return {
+        **measure.case(milliseconds, "ms", ratios),
+        "largest_relative_error": error,
+        "parameters": model.count_params(),
+        "batch": len(case.batch["tokens"]),
+        "tokens": case.batch["tokens"].shape[-1],
+    }
+
+
+def _side(compute: Callable[..., Any], *arguments: Any) -> Side:
+    """Returns a function that computes and gives the first result; on a CPU all results are there when one is."""
+    return lambda: tf.nest.flatten(compute(*arguments))[0].numpy()
+
+
+def _vectorized(model: Captioner) -> Callable[..., tf.Tensor]:
+    """Returns the norms by a gradient tape that TensorFlow vectorises over the examples."""
+
+    @tf.function(jit_compile=True)
+    def compute(parameters: Any, state: Any, inputs: Any) -> tf.Tensor:
+        def one(example: Any) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(parameters)
+                alone = {name: value[None] for name, value in example.items()}
+                loss, tokens = weighted_loss(model, parameters, state, alone, training=False)
+                loss = loss / tokens
+            gradients = tape.gradient(loss, parameters)
+            return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(g))) for g in gradients]))
+
+        return tf.vectorized_map(one, inputs)
+
+    return compute
+
+
+if __name__ == "__main__":
+    main()

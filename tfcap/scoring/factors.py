@@ -1,0 +1,105 @@
+"""A weight's gradient for each example, kept as the factors it is a product of, and its norm from them.
+
+The gradient of a matrix that takes X to X W is X^T G, with G the loss's gradient at the output. Its squared norm is
+<X X^T, G G^T> (Goodfellow 2015, https://arxiv.org/abs/1510.01799, for one position; Rochette et al. 2019,
+https://arxiv.org/abs/1912.06015, and Li et al. 2022, https://arxiv.org/abs/2110.05679, for several), which needs no
+gradient of W's size. Shapes: B examples, g groups of weights that do not mix, n positions, p and q the sides of W.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import tensorflow as tf
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The left factor of a table look-up: position s of example b takes row ids[b, s]."""
+
+    ids: Tensor  # [B, n] int32
+
+
+@dataclasses.dataclass(frozen=True)
+class Product:
+    """Gradient left^T right of each example: a matrix [p, q], or g of them."""
+
+    left: Tensor | Rows  # [B, n, p] or [B, g, n, p] float32, or rows of a table
+    right: Tensor  # [B, n, q] or [B, g, n, q] float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Whole:
+    """The gradient itself, for weights as small as an activation."""
+
+    gradient: Tensor  # [B, ...] float32
+
+
+Factor = Product | Whole
+
+
+def squared_norm(factors: list[Factor]) -> Tensor:
+    """Returns the squared norm float32 [B] of the sum of a weight's gradients, one for each use of the weight."""
+    if any(isinstance(factor, Whole) for factor in factors):
+        gradients = [factor.gradient if isinstance(factor, Whole) else _matrix(factor) for factor in factors]
+        total = tf.add_n([tf.reshape(gradient, [tf.shape(gradient)[0], -1]) for gradient in gradients])
+        return tf.reduce_sum(tf.square(total), -1)
+    products = _joined([factor for factor in factors if isinstance(factor, Product)])
+    norms = [_square(product) for product in products]
+    norms += [2 * _inner(a, b) for i, a in enumerate(products) for b in products[i + 1 :]]
+    return tf.add_n(norms)
+
+
+def _joined(products: list[Product]) -> list[Product]:
+    """Returns the same sum with all dense products as one, and all look-ups as one."""
+    dense = [product for product in products if not isinstance(product.left, Rows)]
+    rows = [product for product in products if isinstance(product.left, Rows)]
+    joined = []
+    if dense:
+        joined.append(Product(tf.concat([p.left for p in dense], -2), tf.concat([p.right for p in dense], -2)))
+    if rows:
+        ids = tf.concat([p.left.ids for p in rows], -1)  # type: ignore[union-attr]
+        joined.append(Product(Rows(ids), tf.concat([p.right for p in rows], -2)))
+    return joined
+
+
+def _square(product: Product) -> Tensor:
+    """Returns |left^T right|^2 [B] in whichever form multiplies less."""
+    left, right = product.left, product.right
+    if isinstance(left, Rows):
+        return _inner(product, product)
+    positions, p, q = left.shape[-2], left.shape[-1], right.shape[-1]
+    if positions * (p + q) > p * q:
+        return _sum(tf.square(tf.matmul(left, right, transpose_a=True)))
+    return _inner(product, product)
+
+
+def _inner(a: Product, b: Product) -> Tensor:
+    """Returns the inner product [B] of two gradients of one weight, from the Gram matrices of their factors."""
+    return _sum(_left_gram(a.left, b.left) * tf.matmul(a.right, b.right, transpose_b=True))
+
+
+def _left_gram(a: Tensor | Rows, b: Tensor | Rows) -> Tensor:
+    """Returns the products of every position of `a` with every position of `b`, [B, n, m]."""
+    if isinstance(a, Rows) and isinstance(b, Rows):
+        return tf.cast(a.ids[:, :, None] == b.ids[:, None, :], tf.float32)
+    if isinstance(a, Rows):
+        return tf.linalg.matrix_transpose(tf.gather(b, a.ids, axis=2, batch_dims=1))
+    if isinstance(b, Rows):
+        return tf.gather(a, b.ids, axis=2, batch_dims=1)
+    return tf.matmul(a, b, transpose_b=True)
+
+
+def _matrix(product: Product) -> Tensor:
+    if isinstance(product.left, Rows):
+        raise TypeError("a table of which one use is not a look-up or a product has no rule")
+    return tf.matmul(product.left, product.right, transpose_a=True)
+
+
+def _sum(values: Tensor) -> Tensor:
+    return tf.reduce_sum(values, list(range(1, len(values.shape))))

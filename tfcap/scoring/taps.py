@@ -1,0 +1,133 @@
+"""Recording, while a model runs, what each layer's weights were multiplied with.
+
+For the time of one forward pass the `call` of every layer with trainable weights is replaced by its rule, which
+computes the same and taps the tensor right after the weights. The gradients at the taps then give the gradient of
+every weight for every example, as factors, in one backward pass that makes no weight's gradient.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import keras
+import tensorflow as tf
+
+from tfcap.errors import InputError
+from tfcap.scoring.factors import Factor, Whole, squared_norm
+
+Tensor = Any
+Factors = list[tuple[keras.Variable, Factor]]
+Rule = Callable[..., Tensor]  # (layer, call, taps, *the layer's own arguments) -> the layer's output
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """A tensor whose gradient gives the gradients of weights."""
+
+    output: Tensor
+    factors: Callable[[Tensor], Factors]
+
+
+class Taps:
+    """The taps of one forward pass over a batch of B examples.
+
+    Every layer sees a leading axis of B times a whole number of rows, the rows of one example side by side.
+    """
+
+    def __init__(self, examples: int, watch: Callable[[Tensor], None]) -> None:
+        self.examples, self._watch = examples, watch
+        self.taps: list[Tap] = []
+
+    def tap(self, output: Tensor, factors: Callable[[Tensor], Factors]) -> Tensor:
+        """Returns `output`, whose gradient will be handed to `factors`."""
+        output = tf.identity(output)
+        self._watch(output)
+        self.taps.append(Tap(output, factors))
+        return output
+
+    def by_example(self, values: Tensor, axes: int = 1) -> Tensor:
+        """Returns [B, n, ...] float32, or int32, from [R, ..., ...], keeping the last `axes` axes."""
+        kept = [int(size) for size in values.shape[len(values.shape) - axes :]]
+        dtype = tf.float32 if values.dtype.is_floating else tf.int32
+        return tf.cast(tf.reshape(values, [self.examples, -1, *kept]), dtype)
+
+    def total(self, values: Tensor, axes: int = 1) -> Whole:
+        """Returns the sum over an example's positions, as the gradient of a weight that is added to each."""
+        return Whole(tf.reduce_sum(self.by_example(values, axes), 1))
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        return [tap.output for tap in self.taps]
+
+    def squared_norms(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> Tensor:
+        """Returns the squared norm float32 [B] of each example's gradient over `variables`.
+
+        Args:
+          gradients: at `outputs`, of a loss that is a sum over examples.
+        """
+        factors: dict[int, list[Factor]] = {id(variable): [] for variable in variables}
+        for tap, gradient in zip(self.taps, gradients, strict=True):
+            for variable, factor in tap.factors(gradient):
+                if id(variable) in factors:
+                    factors[id(variable)].append(factor)
+        return tf.add_n([squared_norm(found) for found in factors.values() if found])
+
+
+@contextlib.contextmanager
+def recording(
+    layers: Mapping[keras.layers.Layer, Rule], examples: int, watch: Callable[[Tensor], None]
+) -> Iterator[Taps]:
+    """Yields the taps that the layers fill when they are called within."""
+    taps = Taps(examples, watch)
+    try:
+        for layer, rule in layers.items():
+            object.__setattr__(layer, "call", functools.partial(rule, layer, layer.call, taps))
+        yield taps
+    finally:
+        for layer in layers:
+            layer.__dict__.pop("call", None)
+
+
+def rules_for(model: keras.Model, rules: Mapping[type, Rule], fallback: Rule | None) -> dict[keras.layers.Layer, Rule]:
+    """Returns the rule of every layer that holds trainable weights of the model.
+
+    Args:
+      rules: by the layer's exact type: a subclass may compute something else.
+      fallback: for layers without a rule; None makes them an error.
+
+    Raises:
+      InputError: naming the layers that have no rule.
+    """
+    trainable = {id(variable) for variable in model.trainable_variables}
+    layers = list(model._flatten_layers())
+    cells = {id(layer.cell) for layer in layers if type(layer) in WITH_CELLS}
+    found: dict[keras.layers.Layer, Rule] = {}
+    missing: list[keras.layers.Layer] = []
+    for layer in layers:
+        holder = layer.cell if type(layer) in WITH_CELLS else layer
+        own = [variable for variable in holder._trainable_variables if id(variable) in trainable]
+        if not own or id(layer) in cells:
+            continue
+        if type(layer) in rules:
+            found[layer] = rules[type(layer)]
+        else:
+            missing.append(layer)
+    if missing and fallback is None:
+        raise InputError(
+            "Layers of the captioner have no rule for the norm of an example's gradient",
+            received=", ".join(f"{layer.path} ({type(layer).__name__})" for layer in missing),
+            expected="one of " + ", ".join(sorted(kind.__name__ for kind in rules)),
+            remedy="--gradient_norm_fallback=instantiate makes the gradient of each example for these layers alone.",
+        )
+    if fallback is not None:
+        found.update(dict.fromkeys(missing, fallback))
+    return found
+
+
+WITH_CELLS: frozenset[type] = frozenset({keras.layers.LSTM, keras.layers.GRU})  # their weights lie in a cell inside
