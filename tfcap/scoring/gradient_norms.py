@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcap.data.pipeline import Batch
+from tfcap.data.pipeline import SequentialBatches
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.signal import Signal
@@ -44,15 +44,16 @@ class GradientNorm(Signal):
         )
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
-    def check(self, model: keras.Model, batch: Batch) -> None:
-        """Compares the first two examples of a batch with a gradient made whole, each on its own.
+    def check(self, model: keras.Model, batches: SequentialBatches) -> None:
+        """Compares the first two examples with gradients made whole, each on its own.
 
         A captioner that uses a layer's weights outside the layer's call would otherwise score wrongly without a word.
 
         Raises:
           RuntimeError: they differ by more than TOLERANCE.
         """
-        two = {name: tf.constant(array[:2]) for name, array in batch.items() if name != "position"}
+        first = next(iter(batches))
+        two = {name: tf.constant(array[:2]) for name, array in first.items() if name != "position"}
         arguments = values_of(model.trainable_variables), values_of(model.non_trainable_variables), two
         ours = self.compute(model, False)(*arguments).numpy()
         exact = example_gradient_norms(model, False)(*arguments)[0].numpy()

@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from tfcap.data.pipeline import Batch, SequentialBatches
+from tfcap.data.pipeline import SequentialBatches
 from tfcap.data.resumable import fill
 from tfcap.settings import SelectionSettings
 from tfcap.training.replicated import replicated
@@ -37,7 +37,7 @@ class Signal(abc.ABC):
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         """Returns a compiled function (parameters, state, inputs with `tokens` [B, C, T]) -> float32 [B]."""
 
-    def check(self, model: keras.Model, batch: Batch) -> None:  # noqa: B027 - most signals have nothing to check
+    def check(self, model: keras.Model, batches: SequentialBatches) -> None:  # noqa: B027 - most signals have nothing to check
         """Raises RuntimeError if the signal is not what it is said to be for this model."""
 
 
@@ -52,7 +52,7 @@ def score(
     progress: bool,
 ) -> float:
     """Writes `folder/name.npy`, float32 [N] in record order; returns the seconds it took. A killed pass continues."""
-    signal.check(model, next(iter(batches)))
+    signal.check(model, batches)
     compute = replicated(model, signal.compute(model, xla), replicas)
     _, seconds = fill(folder, name, batches, compute, progress=progress, writes=replicas.is_chief)
     return seconds
