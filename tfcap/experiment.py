@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tfcap.data.masks import Mask
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.errors import InputError
 from tfcap.evaluation.caption_metrics import Evaluation, evaluate
-from tfcap.files import atomic_folder, read_json, write_json
+from tfcap.files import atomic_file, atomic_folder, read_json, write_json
 from tfcap.models.build import build_captioner
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
@@ -23,7 +24,7 @@ from tfcap.reporting.curves import training_curves
 from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
 from tfcap.scoring import score_store
-from tfcap.scoring.signal import score
+from tfcap.scoring.signal import Signal, TextSignal, score
 from tfcap.selection import Signals, budget_of
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
@@ -98,21 +99,35 @@ def scores_of(prep: Preparation, name: str) -> np.ndarray:
     if found is not None:
         return found[0]
     signal = registry.SCORES[name](prep.settings.selection)
-    model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(prep.settings.training.epochs))
-    size = prep.replicas.rounded_batch_size(prep.settings.selection.score_batch_size)
-    plain = Inputs(records, prep.settings.data.image_size, "none", prep.inputs("train").features)
-    batches = SequentialBatches(plain, np.arange(len(records)), size, prep.captions["train"])
-    seconds = score(signal, model, batches, prep.replicas, prep.settings.training.xla, folder, name, prep.progress)
+    by_text = isinstance(signal, TextSignal)
+    about = _score_texts(prep, signal, folder, name) if by_text else _score_examples(prep, signal, folder, name)
     if prep.replicas.is_chief:
-        costs = {"train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}
-        score_store.describe(
-            folder, name, records, {**about, "unit": signal.unit, "seed": prep.settings.run.seed, **costs}
-        )
+        score_store.describe(folder, name, records, {**about, "unit": signal.unit, "seed": prep.settings.run.seed})
     prep.replicas.barrier()
     loaded = score_store.load(folder, name, records)
     if loaded is None:
         raise InputError(f"The scores {name} are gone from {folder}")
     return loaded[0]
+
+
+def _score_texts(prep: Preparation, signal: TextSignal, folder: Path, name: str) -> dict[str, Any]:
+    """Writes the scores that need captions alone; returns what they cost."""
+    began = time.perf_counter()
+    if prep.replicas.is_chief:
+        with atomic_file(folder / f"{name}.npy") as path:
+            np.save(path, signal.of_captions(prep.records["train"].captions), allow_pickle=False)
+    return {"seconds": time.perf_counter() - began}
+
+
+def _score_examples(prep: Preparation, signal: Signal, folder: Path, name: str) -> dict[str, Any]:
+    """Writes the scores that a captioner gives; returns which captioner it was and what they cost."""
+    records = prep.records["train"]
+    model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(prep.settings.training.epochs))
+    size = prep.replicas.rounded_batch_size(prep.settings.selection.score_batch_size)
+    plain = Inputs(records, prep.settings.data.image_size, "none", prep.inputs("train").features)
+    batches = SequentialBatches(plain, np.arange(len(records)), size, prep.captions["train"])
+    seconds = score(signal, model, batches, prep.replicas, prep.settings.training.xla, folder, name, prep.progress)
+    return {**about, "train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}
 
 
 def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captioner, dict[str, Any], float]:

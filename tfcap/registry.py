@@ -62,6 +62,10 @@ SCORES = Registry(
     {
         "gradient_norm": "tfcap.scoring.gradient_norms:GradientNorm",
         "loss": "tfcap.scoring.losses:TeacherLoss",
+        "el2n": "tfcap.scoring.word_statistics:EL2N",
+        "entropy": "tfcap.scoring.word_statistics:Entropy",
+        "margin": "tfcap.scoring.word_statistics:Margin",
+        "caption_consensus": "tfcap.scoring.caption_consensus:CaptionConsensus",
     },
 )
 SELECTORS = Registry(

@@ -81,19 +81,42 @@ class CiderScorer:
         scores = np.array([self._score_one(key, tokens[key][0]) for key in self._references])
         return float(scores.mean()), scores
 
+    def consensus(self) -> np.ndarray:
+        """Returns [N] float64: the mean over an image's references of each one's score against the others.
+
+        Raises:
+            InputError: an image has a single reference.
+        """
+        alone = [key for key, references in self._references.items() if len(references) < 2]
+        if alone:
+            raise InputError(
+                f"Image {alone[0]!r} has a single caption, which has no others to agree with",
+                received=f"{len(alone)} such images",
+                expected="at least two captions an image",
+            )
+        means = [
+            np.mean([_similarity(one, [*others[:i], *others[i + 1 :]]) for i, one in enumerate(others)])
+            for others in self._references.values()
+        ]
+        return np.array(means)
+
     def _score_one(self, key: Hashable, caption: str) -> float:
-        weights, norms, bigrams = self._vector(_count(caption))
-        references = self._references[key]
-        total = 0.0
-        for their_weights, their_norms, their_bigrams in references:
-            products = [0.0] * _ORDER
-            for gram in weights.keys() & their_weights.keys():
-                theirs = their_weights[gram]
-                products[len(gram) - 1] += min(weights[gram], theirs) * theirs
-            scales = (ours * theirs for ours, theirs in zip(norms, their_norms, strict=True))
-            similarity = sum(product / scale for product, scale in zip(products, scales, strict=True) if scale)
-            total += similarity * math.exp(-((bigrams - their_bigrams) ** 2) / (2 * _SIGMA**2))
-        return 10 * total / _ORDER / len(references)
+        return _similarity(self._vector(_count(caption)), self._references[key])
+
+
+def _similarity(caption: _Vector, references: Sequence[_Vector]) -> float:
+    """Returns the CIDEr-D of a caption against at least one reference."""
+    weights, norms, bigrams = caption
+    total = 0.0
+    for their_weights, their_norms, their_bigrams in references:
+        products = [0.0] * _ORDER
+        for gram in weights.keys() & their_weights.keys():
+            theirs = their_weights[gram]
+            products[len(gram) - 1] += min(weights[gram], theirs) * theirs
+        scales = (ours * theirs for ours, theirs in zip(norms, their_norms, strict=True))
+        similarity = sum(product / scale for product, scale in zip(products, scales, strict=True) if scale)
+        total += similarity * math.exp(-((bigrams - their_bigrams) ** 2) / (2 * _SIGMA**2))
+    return 10 * total / _ORDER / len(references)
 
 
 def _count(caption: str) -> Counter[Gram]:

@@ -52,20 +52,29 @@ class Captioner(keras.Model):
         Args:
           inputs: `tokens` int32 with `features` [B, D] or `images` uint8 [B, S, S, 3].
         """
+        log_probs, targets = self.next_words(inputs, training)
+        losses = -ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+        if training and self.label_smoothing:
+            losses = (1 - self.label_smoothing) * losses - self.label_smoothing * ops.mean(log_probs, axis=-1)
+        mask = ops.cast(targets != PAD, "float32")
+        return losses * mask, mask
+
+    def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
+        """Returns each next word's log-probabilities float32 [..., T-1, V] and the words int32 [..., T-1] themselves.
+
+        Args:
+          inputs: as of `call`; tokens [B, T] or [B, C, T] give the leading axes.
+        """
         features = inputs["features"] if "features" in inputs else self.encode(inputs["images"])
         tokens = inputs["tokens"]
         shape = ops.shape(tokens)
         if len(shape) == 3:
             features = ops.repeat(features, shape[1], axis=0)
             tokens = ops.reshape(tokens, [-1, shape[2]])
-        targets = tokens[:, 1:]
         log_probs = ops.log_softmax(ops.cast(self.decoder_logits(features, tokens[:, :-1], training), "float32"))
-        losses = -ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
-        if training and self.label_smoothing:
-            losses = (1 - self.label_smoothing) * losses - self.label_smoothing * ops.mean(log_probs, axis=-1)
-        mask = ops.cast(targets != PAD, "float32")
-        output_shape = [*shape[:-1], shape[-1] - 1]
-        return ops.reshape(losses * mask, output_shape), ops.reshape(mask, output_shape)
+        targets = tokens[:, 1:]
+        length = shape[-1] - 1
+        return ops.reshape(log_probs, [*shape[:-1], length, -1]), ops.reshape(targets, [*shape[:-1], length])
 
     def generate(self, features: Tensor, max_tokens: int, beams: int, length_penalty: float) -> tuple[Tensor, Tensor]:
         """Returns token ids int32 [B, max_tokens] and scores float32 [B] (log-probability / length ** penalty)."""

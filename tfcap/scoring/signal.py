@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfcap.data.pipeline import SequentialBatches
@@ -17,8 +18,8 @@ from tfcap.training.step import Inputs, Tensors
 from tfcap.training.strategy import Replicas
 
 
-class Signal(abc.ABC):
-    """A number per example that a model gives it.
+class _Numbers(abc.ABC):
+    """A number for each example.
 
     Attributes:
       unit: of the number, for the score's JSON and for plots.
@@ -28,6 +29,18 @@ class Signal(abc.ABC):
 
     def __init__(self, settings: SelectionSettings) -> None:
         self.settings = settings
+
+
+class TextSignal(_Numbers):
+    """A number per image from its captions alone."""
+
+    @abc.abstractmethod
+    def of_captions(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns float32 [N] for the captions of N images."""
+
+
+class Signal(_Numbers):
+    """A number per example that a model gives it."""
 
     @abc.abstractmethod
     def default_epochs(self, epochs: int) -> int:

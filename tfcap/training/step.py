@@ -17,6 +17,7 @@ import tfcap.quiet  # noqa: F401
 import keras
 import tensorflow as tf
 
+from tfcap.models.captioner import PAD
 from tfcap.models.dropout import STATE
 
 Tensors = Sequence[tf.Tensor]
@@ -98,9 +99,35 @@ def example_losses(model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors,
 
 def _example_losses(model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
     (losses, mask), _ = model.stateless_call(parameters, state, dict(inputs), training=False)
-    captions = tf.math.divide_no_nan(tf.reduce_sum(losses, -1), tf.reduce_sum(mask, -1))  # [B, C]
-    weights = inputs["weights"]
+    return _mean_over_captions(losses, mask, inputs["weights"])
+
+
+def _mean_over_captions(values: tf.Tensor, mask: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Returns [B] from masked values and their mask [B, C, T] and the captions' weights [B, C]."""
+    captions = tf.math.divide_no_nan(tf.reduce_sum(values, -1), tf.reduce_sum(mask, -1))  # [B, C]
     return tf.math.divide_no_nan(tf.reduce_sum(captions * weights, -1), tf.reduce_sum(weights, -1))
+
+
+def example_word_means(
+    model: keras.Model, xla: bool, statistic: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
+    """Returns a compiled function (parameters, state, inputs) -> mean of a word statistic of each example [B].
+
+    Evaluation mode; the mean over an example's captions of the mean over a caption's words, as of the loss.
+
+    Args:
+      statistic: (log-probabilities [..., T, V], words [..., T]) -> [..., T].
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
+        variables = [*model.trainable_variables, *model.non_trainable_variables]
+        with keras.StatelessScope(state_mapping=list(zip(variables, [*parameters, *state], strict=True))):
+            log_probs, words = model.next_words(dict(inputs), training=False)
+        mask = tf.cast(words != PAD, tf.float32)
+        return _mean_over_captions(statistic(log_probs, words) * mask, mask, inputs["weights"])
+
+    return compute
 
 
 def example_gradient_norms(
