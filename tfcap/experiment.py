@@ -116,7 +116,8 @@ def _score_texts(prep: Preparation, signal: TextSignal, folder: Path, name: str)
     if prep.replicas.is_chief:
         with atomic_file(folder / f"{name}.npy") as path:
             np.save(path, signal.of_captions(prep.records["train"].captions), allow_pickle=False)
-    return {"seconds": time.perf_counter() - began}
+    seconds = time.perf_counter() - began
+    return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
 
 
 def _score_examples(prep: Preparation, signal: Signal, folder: Path, name: str) -> dict[str, Any]:
