@@ -173,7 +173,7 @@ def _norms(net, x, xla, rules=RULES, fallback=None):
         with tf.GradientTape() as tape, recording(found, EXAMPLES, tape.watch) as taps:
             total = tf.reduce_sum(_losses(net(x)))
         gradients = tape.gradient(total, taps.outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return tf.sqrt(taps.squared_norms(gradients, net.trainable_variables))
+        return taps.norms(gradients, net.trainable_variables)
 
     return compute(x).numpy()
 

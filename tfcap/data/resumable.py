@@ -24,13 +24,13 @@ def fill(
     progress: bool = True,
     writes: bool = True,
 ) -> tuple[Path, float]:
-    """Writes `folder/name.npy`, float32 [N, ...] in record order, and returns its path and the seconds it took in all.
+    """Writes `folder/name.npy`, [N, ...] in record order, and returns its path and the seconds it took in all.
 
     The array grows under the name of a partial file; a later call with batches of the same size continues it.
 
     Args:
       batches: over all N records, in record order.
-      compute: a batch of B -> float32 [B, ...].
+      compute: a batch of B -> an array [B, ...].
       progress: shows a bar.
       writes: False in workers other than the chief, which compute and write nothing.
     """
@@ -52,7 +52,7 @@ def fill(
                 continue
             if array is None:
                 array = np.lib.format.open_memmap(
-                    partial, "w+", np.float32, (len(batches.positions), *values.shape[1:])
+                    partial, "w+", values.dtype, (len(batches.positions), *values.shape[1:])
                 )
             array[rows] = values
             now = time.perf_counter()

@@ -23,6 +23,7 @@ class Rows:
     """The left factor of a table look-up: position s of example b takes row ids[b, s]."""
 
     ids: Tensor  # [B, n] int32
+    count: int  # p, the rows of the table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _joined(products: list[Product]) -> list[Product]:
         joined.append(Product(tf.concat([p.left for p in dense], -2), tf.concat([p.right for p in dense], -2)))
     if rows:
         ids = tf.concat([p.left.ids for p in rows], -1)  # type: ignore[union-attr]
-        joined.append(Product(Rows(ids), tf.concat([p.right for p in rows], -2)))
+        joined.append(Product(Rows(ids, rows[0].left.count), tf.concat([p.right for p in rows], -2)))
     return joined
 
 

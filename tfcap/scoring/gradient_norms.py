@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import tfcap.quiet  # noqa: F401
@@ -14,8 +15,14 @@ from tfcap.data.pipeline import SequentialBatches
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.signal import Signal
-from tfcap.scoring.taps import recording, rules_for
+from tfcap.scoring.taps import Rule, Taps, recording, rules_for
+from tfcap.settings import SelectionSettings
 from tfcap.training.step import Inputs, Tensors, example_gradient_norms, example_output_gradients, values_of
+
+
+def rules_of(model: keras.Model, settings: SelectionSettings) -> dict[keras.layers.Layer, Rule]:
+    """Returns the rule of every layer of the model that has trainable weights, as the settings say."""
+    return rules_for(model, RULES, instantiate if settings.gradient_norm_fallback == "instantiate" else None)
 
 
 class GradientNorm(Signal):
@@ -34,14 +41,12 @@ class GradientNorm(Signal):
         return max(1, round(epochs / 5))
 
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
-        layers = rules_for(model, RULES, instantiate if self.settings.gradient_norm_fallback == "instantiate" else None)
-        variables = model.trainable_variables
-        compute = example_output_gradients(
-            model,
-            xla,
-            lambda examples, watch: recording(layers, examples, watch),
-            lambda taps, gradients: tf.sqrt(taps.squared_norms(gradients, variables)),
-        )
+        layers, variables = rules_of(model, self.settings), model.trainable_variables
+
+        def finish(taps: Taps, gradients: list[tf.Tensor]) -> tf.Tensor:
+            return taps.norms(gradients, variables)
+
+        compute = example_output_gradients(model, xla, functools.partial(recording, layers), finish)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
     def check(self, model: keras.Model, batches: SequentialBatches) -> None:

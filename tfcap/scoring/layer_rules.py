@@ -112,11 +112,11 @@ def embedding(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Ten
     """Rule of W[ids]."""
     if layer.lora_enabled:
         raise NotImplementedError(f"{layer.path}: LoRA on an embedding")
-    return taps.tap(call(inputs), lambda g: [(layer._embeddings, _looked_up(taps, inputs, g))])
+    return taps.tap(call(inputs), lambda g: [(layer._embeddings, _looked_up(taps, inputs, g, layer.input_dim))])
 
 
-def _looked_up(taps: Taps, ids: Tensor, gradient: Tensor) -> Product:
-    return Product(Rows(taps.by_example(ops.cast(ids, "int32"), 0)), taps.by_example(gradient))
+def _looked_up(taps: Taps, ids: Tensor, gradient: Tensor, count: int) -> Product:
+    return Product(Rows(taps.by_example(ops.cast(ids, "int32"), 0), count), taps.by_example(gradient))
 
 
 def reversible_embedding(
@@ -147,7 +147,7 @@ def position_embedding(
     output = call(inputs, start_index=start_index, positions=positions)
     ids = ops.arange(inputs.shape[-2], dtype="int32") + start_index if positions is None else positions
     ids = ops.broadcast_to(ids, inputs.shape[:-1])
-    return taps.tap(output, lambda g: [(layer.position_embeddings, _looked_up(taps, ids, g))])
+    return taps.tap(output, lambda g: [(layer.position_embeddings, _looked_up(taps, ids, g, layer.sequence_length))])
 
 
 def scale_and_shift(scale: str, shift: str | None, neutral: float = 1.0) -> Rule:

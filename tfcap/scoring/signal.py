@@ -50,7 +50,11 @@ class Signal(_Numbers):
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         """Returns a compiled function (parameters, state, inputs with `tokens` [B, C, T]) -> float32 [B]."""
 
-    def check(self, model: keras.Model, batches: SequentialBatches) -> None:  # noqa: B027 - most signals have nothing to check
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        """Returns what of the numbers [B, ...] goes into the file."""
+        return values
+
+    def check(self, model: keras.Model, batches: SequentialBatches) -> None:  # noqa: B027
         """Raises RuntimeError if the signal is not what it is said to be for this model."""
 
 
@@ -64,8 +68,10 @@ def score(
     name: str,
     progress: bool,
 ) -> float:
-    """Writes `folder/name.npy`, float32 [N] in record order; returns the seconds it took. A killed pass continues."""
+    """Writes `folder/name.npy`, [N] or [N, ...] in record order; returns the seconds it took. A killed pass continues."""
     signal.check(model, batches)
     compute = replicated(model, signal.compute(model, xla), replicas)
-    _, seconds = fill(folder, name, batches, compute, progress=progress, writes=replicas.is_chief)
+    _, seconds = fill(
+        folder, name, batches, lambda batch: signal.stored(compute(batch)), progress=progress, writes=replicas.is_chief
+    )
     return seconds

@@ -65,18 +65,23 @@ class Taps:
     def outputs(self) -> list[Tensor]:
         return [tap.output for tap in self.taps]
 
-    def squared_norms(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> Tensor:
-        """Returns the squared norm float32 [B] of each example's gradient over `variables`.
+    def factors(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> list[list[Factor]]:
+        """Returns what the gradient of each of `variables` is the sum of, for every example; nothing where unused.
 
         Args:
           gradients: at `outputs`, of a loss that is a sum over examples.
         """
-        factors: dict[int, list[Factor]] = {id(variable): [] for variable in variables}
+        found: dict[int, list[Factor]] = {id(variable): [] for variable in variables}
         for tap, gradient in zip(self.taps, gradients, strict=True):
             for variable, factor in tap.factors(gradient):
-                if id(variable) in factors:
-                    factors[id(variable)].append(factor)
-        return tf.add_n([squared_norm(found) for found in factors.values() if found])
+                if id(variable) in found:
+                    found[id(variable)].append(factor)
+        return [found[id(variable)] for variable in variables]
+
+    def norms(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> Tensor:
+        """Returns the norm float32 [B] of each example's gradient over `variables`."""
+        squares = [squared_norm(factors) for factors in self.factors(gradients, variables) if factors]
+        return tf.sqrt(tf.add_n(squares))
 
 
 @contextlib.contextmanager

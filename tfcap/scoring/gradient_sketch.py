@@ -1,0 +1,83 @@
+"""Gradient sketch: each example's gradient, projected to a few dimensions in which inner products survive.
+
+The projection is a seeded map of random signs, one for each weight: of a matrix's gradient X^T G on both sides, which
+costs as much as two thin layers and never makes the gradient. Sketches of a whole model add up in the same dimensions.
+Source: Johnson and Lindenstrauss 1984 with the signs of Achlioptas 2003; for gradients TRAK (Park et al. 2023,
+https://arxiv.org/abs/2303.14186) and LESS (Xia et al. 2024, https://arxiv.org/abs/2402.04333); on both sides LoGra
+(Choe et al. 2024, https://arxiv.org/abs/2405.13954). One bit a dimension after SimHash (Charikar 2002).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfcap.scoring.factors import Factor, Product, Rows
+from tfcap.scoring.gradient_norms import GradientNorm, rules_of
+from tfcap.scoring.taps import Taps, recording
+from tfcap.training.step import Inputs, Tensors, example_output_gradients
+
+Tensor = Any
+
+
+class GradientSketch(GradientNorm):
+    """Sketch of the gradient of each image's mean caption loss over all trainable parameters, float16 [N, S] or bits.
+
+    The inner product of two sketches is an unbiased estimate of that of the gradients; its error falls as 1 / sqrt(S).
+    Cost: that of `gradient_norm`.
+    """
+
+    unit = "nats per token per unit of parameter, projected"
+
+    def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
+        layers, variables = rules_of(model, self.settings), model.trainable_variables
+        side = math.isqrt(self.settings.sketch_dimensions)
+
+        def finish(taps: Taps, gradients: list[tf.Tensor]) -> tf.Tensor:
+            found = enumerate(taps.factors(gradients, variables))
+            return tf.add_n([_sketch(factor, index, side) for index, factors in found for factor in factors])
+
+        compute = example_output_gradients(model, xla, functools.partial(recording, layers), finish)
+        return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
+
+    def stored(self, values: np.ndarray) -> np.ndarray:
+        if self.settings.sketch_type == "bits":
+            return np.packbits(values > 0, axis=1)
+        return values.astype(np.float16)
+
+
+def unpacked(sketches: np.ndarray) -> np.ndarray:
+    """Returns sketches as numbers: float16 [N, S] as they are, bits uint8 [N, S / 8] as -1 and 1 int8 [N, S]."""
+    if sketches.dtype != np.uint8:
+        return sketches
+    return np.unpackbits(sketches, axis=1).astype(np.int8) * 2 - 1
+
+
+def _sketch(factor: Factor, index: int, side: int) -> Tensor:
+    """Returns [B, side * side]: the projection of one use of the weight number `index`."""
+    if not isinstance(factor, Product):
+        flat = tf.reshape(factor.gradient, [factor.gradient.shape[0], -1])
+        return tf.matmul(flat, _signs(index, 0, (flat.shape[1], side * side))) / side
+    right = factor.right if len(factor.right.shape) == 4 else factor.right[:, None]  # [B, g, n, q]
+    groups, q = right.shape[1], right.shape[3]
+    if isinstance(factor.left, Rows):
+        left = tf.gather(_signs(index, 1, (factor.left.count, side)), factor.left.ids)[:, None]
+    else:
+        left = factor.left if len(factor.left.shape) == 4 else factor.left[:, None]
+        left = tf.einsum("bgnp,gpr->bgnr", left, _signs(index, 1, (groups, left.shape[3], side)))
+    right = tf.einsum("bgnq,gqc->bgnc", right, _signs(index, 2, (groups, q, side)))
+    return tf.reshape(tf.einsum("bgnr,bgnc->brc", left, right), [right.shape[0], side * side]) / side
+
+
+def _signs(index: int, place: int, shape: tuple[int, ...]) -> Tensor:
+    """Returns random signs float32 that depend on the weight's number, the side and the shape alone."""
+    signs = np.random.default_rng([index, place]).integers(0, 2, shape, np.int8) * 2 - 1
+    return tf.cast(tf.constant(signs), tf.float32)
