@@ -68,11 +68,26 @@ SCORES = Registry(
         "caption_consensus": "tfcap.scoring.caption_consensus:CaptionConsensus",
     },
 )
+# Classes, or functions, that make a selector from its options.
 SELECTORS = Registry(
     "selector",
     {
         "random": "tfcap.selection.random:Random",
-        "gradient_norm": "tfcap.selection.hardest:GradientNorm",
-        "loss": "tfcap.selection.hardest:Loss",
+        "gradient_norm": "tfcap.selection.ranked:GradientNorm",
+        "loss": "tfcap.selection.ranked:Loss",
+        "el2n": "tfcap.selection.ranked:EL2N",
+        "forgetting": "tfcap.selection.ranked:Forgetting",
+        "hardest": "tfcap.selection.ranked:Hardest",
+        "easiest": "tfcap.selection.ranked:Easiest",
+        "median": "tfcap.selection.ranked:Median",
+        "stratified": "tfcap.selection.stratified:Stratified",
+        "herding": "tfcap.selection.herding:Herding",
+        "k_center": "tfcap.selection.k_center:KCenter",
+        "k_means": "tfcap.selection.k_means:KMeansPrototypes",
+        "facility_location": "tfcap.selection.facility_location:FacilityLocation",
+        "deduplication": "tfcap.selection.deduplication:Deduplication",
+        "d2": "tfcap.selection.d2:D2",
+        "influence": "tfcap.selection.influence:Influence",
+        "mixed": "tfcap.selection.mixed:Mixed",
     },
 )

@@ -73,7 +73,7 @@ def train(settings: Settings, run_dir: Path, kill_at: int | None = None) -> dict
     texts = [text for captions in records.captions for text in captions]
     tokenizer = WordTokenizer.fit(texts, settings.data.min_word_count, settings.data.max_tokens)
     budget = budget_of(settings.selection.fraction, len(records))
-    ids = SELECTORS["random"](Signals(records.ids, {}), budget, np.random.default_rng(settings.run.seed))
+    ids = SELECTORS["random"]()(Signals(records.ids), budget, np.random.default_rng(settings.run.seed))
     kind = TrainingBatches if kill_at is None else _Killing
     batches = kind(
         Inputs(records, settings.data.image_size, settings.data.augment),
