@@ -3,6 +3,13 @@
 HELP = {
     "selector": "How the kept images are chosen.",
     "fraction": "Part of the train images to keep; floor(fraction * N) images.",
+    "selection_score": "The score that hardest, easiest, median, stratified and d2 go by.",
+    "noise_cut": "Part with the highest score that stratified sets aside as noise.",
+    "strata": "Ranges of the score, of equal width, that stratified covers evenly.",
+    "clusters": "Clusters of k_means (by itself one for each kept image) and deduplication (the square root of N).",
+    "neighbours": "Nearest images that d2 (by itself 10) and facility_location (64) compare each image with.",
+    "mixture": "What mixed is made of: selectors that take turns in proportion to their shares.",
+    "class_balanced": "Keeps the same part of every class, where the data set has classes.",
     "proxy": "The captioner that scores, with the same encoder; the experiment's own --model unless said otherwise.",
     "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
     " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",

@@ -20,7 +20,7 @@ ORDER = (
     ("flags",),
     ("tfrecords_builder",),
     ("data", "selection", "evaluation", "reporting"),
-    ("models",),
+    ("models", "chosen_selector"),
     ("run_folder",),
     ("training", "export"),
     ("scoring", "distillation"),

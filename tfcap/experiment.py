@@ -12,6 +12,7 @@ import tfcap.quiet  # noqa: F401
 import numpy as np
 
 from tfcap import export, registry
+from tfcap.chosen_selector import chosen_selector
 from tfcap.data.masks import Mask
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.errors import InputError
@@ -25,7 +26,7 @@ from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
 from tfcap.scoring import score_store
 from tfcap.scoring.signal import Signal, TextSignal, score
-from tfcap.selection import Signals, budget_of
+from tfcap.selection import EMBEDDING, Signals, budget_of
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
@@ -75,17 +76,21 @@ def select(prep: Preparation) -> Mask:
     budget = budget_of(selection.fraction, len(records))
     if (masks / f"{name}.json").exists():
         return Mask.load(masks, name, records)
-    selector = registry.SELECTORS[selection.selector]
-    scores = {selector.score: scores_of(prep, selector.score)} if selector.score else {}
-    ids = selector(Signals(records.ids, scores), budget, np.random.default_rng(prep.settings.run.seed))
+    selector = chosen_selector(prep.settings)
+    signals = Signals(
+        records.ids,
+        {needed: scores_of(prep, needed) for needed in selector.scores},
+        prep.embeddings("train") if EMBEDDING in selector.needs else None,
+    )
+    by = selector.scores[0] if selector.scores else None
     mask = Mask.of(
-        ids,
+        selector(signals, budget, np.random.default_rng(prep.settings.run.seed)),
         records,
         selector=selection.selector,
         fraction=selection.fraction,
         seed=prep.settings.run.seed,
-        score=selector.score,
-        score_file=f"scores/{selector.score}.npy" if selector.score else None,
+        score=by,
+        score_file=f"scores/{by}.npy" if by else None,
     )
     if prep.replicas.is_chief:
         mask.save(masks, name)
@@ -222,15 +227,16 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
 def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
     history = read_json(prep.folder / "history.json")
     kept, steps, seconds = len(mask.ids), history["steps"], history["seconds"]
-    name = mask.about["score"]
-    scored = read_json(prep.folder / "scores" / f"{name}.json") if name else {"seconds": 0.0}
+    scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in chosen_selector(prep.settings).scores]
+    # Where there are several scores, one captioner gives them all.
+    scoring = max((one["train_seconds"] for one in scored), default=0.0) + sum(one["pass_seconds"] for one in scored)
     return {
         "examples_total": len(mask.mask),
         "examples_kept": kept,
         "steps_per_second": steps / seconds if seconds else None,
         "images_per_second": prep.settings.training.epochs * kept / seconds if seconds else None,
         "train_seconds": seconds,
-        "scoring_seconds": scored["seconds"],
+        "scoring_seconds": scoring,
         "features_seconds": prep.features_seconds,
         **_against_truth(prep, mask),
     }

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrecords_builder
+from tfcap.chosen_selector import chosen_selector
 from tfcap.data.feature_cache import features
 from tfcap.data.pipeline import Batch, Captions, Inputs, TrainingBatches
 from tfcap.data.records import Records
@@ -78,6 +79,7 @@ class Preparation:
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
         budget_of(self.settings.selection.fraction, len(self.records["train"]))
+        chosen_selector(self.settings)
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
 
@@ -164,6 +166,13 @@ class Preparation:
         array = self._features[split][0] if self._features else None
         augment = self.settings.data.augment if split == "train" else "none"
         return Inputs(self.records[split], self.settings.data.image_size, augment, array)
+
+    def embeddings(self, split: str) -> np.ndarray:
+        """Returns what the frozen encoder makes of each image, its mean where that is a map: float32 [N, D]."""
+        array = self._features[split][0]
+        if array.ndim == 2:
+            return array
+        return np.stack([image.reshape(-1, image.shape[-1]).mean(axis=0) for image in array])
 
     def new_captioner(self, name: str = "") -> Captioner:
         """Returns a captioner with its initial weights: the experiment's own, or the one that is named."""

@@ -97,6 +97,13 @@ class DataSettings(_Group):
 class SelectionSettings(_Group):
     selector: str = _field("random", choices=registry.SELECTORS)
     fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
+    selection_score: str = _field("loss", choices=registry.SCORES)
+    noise_cut: float = _field(0.1, low=0, high=1, unit="of the train images")
+    strata: int = _field(50, low=1, high=1_000_000, unit="strata")
+    clusters: int = _field(0, low=0, high=10**9, unit="clusters; 0 lets the selector choose")
+    neighbours: int = _field(0, low=0, high=100_000, unit="images; 0 lets the selector choose")
+    mixture: str = _field("loss:0.5,random:0.3,k_center:0.2", unit="selector:share, joined by commas")
+    class_balanced: bool = _field(False)
     proxy: str = _field(None, choices=registry.CAPTIONERS)
     proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")

@@ -1,0 +1,98 @@
+"""The selector that the settings ask for, and whether its signals can be had."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from typing import Any
+
+from tfcap import registry
+from tfcap.errors import InputError
+from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Selector
+from tfcap.selection.class_balanced import ClassBalanced
+from tfcap.settings import SelectionSettings, Settings
+
+_NOT_COMPUTED = {SKETCHES: "gradient sketches", LABELS: "class labels"}
+
+
+def chosen_selector(settings: Settings) -> Selector:
+    """Returns the selector that resolved settings ask for.
+
+    Raises:
+      InputError: the mixture cannot be read, or a signal that the selector needs cannot be computed.
+    """
+    selection = settings.selection
+    options: dict[str, Any] = {
+        "score": selection.selection_score,
+        "noise_cut": selection.noise_cut,
+        "strata": selection.strata,
+        **{name: getattr(selection, name) for name in ("clusters", "neighbours") if getattr(selection, name)},
+    }
+    if selection.selector == "mixed":
+        options["parts"] = tuple((_made(name, options), share) for name, share in _shares(selection.mixture))
+    selector = _made(selection.selector, options)
+    if selection.class_balanced:
+        selector = ClassBalanced(selector)
+    _check_signals(selector, settings)
+    return selector
+
+
+def _made(name: str, options: dict[str, Any]) -> Selector:
+    """Returns the registered selector with those of the options that it has."""
+    make = registry.SELECTORS[name]
+    known = inspect.signature(make).parameters
+    return make(**{option: value for option, value in options.items() if option in known})
+
+
+def _shares(mixture: str) -> list[tuple[str, float]]:
+    """Returns the selectors of a mixture such as "loss:0.5,random:0.5" with their shares."""
+    found = []
+    for part in mixture.split(","):
+        name, _, share = part.strip().partition(":")
+        try:
+            found.append((registry.SELECTORS.check(name), float(share)))
+        except ValueError:  # InputError is one
+            found.append((name, math.nan))
+    names = [name for name, _ in found]
+    if not all(0 < share < math.inf for _, share in found) or "mixed" in names or len(set(names)) < len(names):
+        others = ", ".join(name for name in registry.SELECTORS if name != "mixed")
+        raise InputError(
+            "--mixture cannot be read",
+            received=repr(mixture),
+            expected=f"selector:share,... with shares above 0 and selectors, each once, among {others}",
+        )
+    return found
+
+
+def _check_signals(selector: Selector, settings: Settings) -> None:
+    for need in selector.needs:
+        if need in _NOT_COMPUTED:
+            raise InputError(
+                f"This version computes no {_NOT_COMPUTED[need]}",
+                received=_asked(settings.selection),
+                expected="a selector that does without",
+            )
+        if need == EMBEDDING and not settings.model.freeze_encoder:
+            raise InputError(
+                "The selector needs embeddings of the images, which a frozen encoder gives",
+                received=f"{_asked(settings.selection)} --nofreeze_encoder",
+                expected="--encoder_weights with pretrained weights and --freeze_encoder",
+            )
+    for score in selector.scores:
+        if score not in registry.SCORES:
+            raise InputError(
+                f"The selector needs the score {score}, which this version does not compute",
+                received=_asked(settings.selection),
+                expected="a selector by one of the scores " + ", ".join(registry.SCORES),
+            )
+    if len(selector.scores) > 1 and settings.selection.proxy_epochs is None and not settings.selection.teacher:
+        raise InputError(
+            "The scores of this mixture come from captioners trained for different times",
+            received=_asked(settings.selection),
+            expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(selector.scores),
+        )
+
+
+def _asked(selection: SelectionSettings) -> str:
+    mixture = f" --mixture={selection.mixture}" if selection.selector == "mixed" else ""
+    return f"--selector={selection.selector}{mixture}" + (" --class_balanced" if selection.class_balanced else "")
