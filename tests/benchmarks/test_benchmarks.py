@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tfcap import registry
+
 pytestmark = pytest.mark.slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -32,6 +34,13 @@ PROMISES = {
             for tokens in (16, 32)
         },
         "scenes": ["xla_over_graph"],
+    },
+    "selectors": {
+        **{f"{name}_n{count}": [] for name in (*registry.SELECTORS, "class_balanced random") for count in (500, 1000)},
+        "k_center_half": [],
+        "k_center_reference": ["blocks_over_plain_greedy"],
+        "facility_location_reference": ["lazy_greedy_over_plain_greedy"],
+        "k_means_reference": ["prototypes_over_scikit_learn"],
     },
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
 }
@@ -86,6 +95,11 @@ def test_medians_lie_within_their_range(outcome, name):
         for side in (value for value in case.values() if isinstance(value, dict) and "median" in value):
             assert side["runs"] >= 3
             assert 0 < side["minimum"] <= side["median"] <= side["maximum"]
+
+
+def test_memory_of_a_selector_is_its_own(outcome):
+    """Without TensorFlow a process that selects among a thousand images is small."""
+    assert 10 < outcome("selectors")["cases"]["herding_n1000"]["peak_memory_mib"] < 200
 
 
 def test_a_smaller_mask_takes_less_time_than_all(outcome):

@@ -10,9 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 # N times k up to which Lloyd's iterations run over all examples: at D = 512 that is 0.1 TFLOP an iteration, a second or
-# two, and a hundred of them at most. A k below 1,000 counts as 1,000, because Lloyd copies the embeddings.
+# two. A k below 1,000 counts as 1,000, because Lloyd copies the embeddings.
 LLOYD_AT_MOST = 10**8
-_PASSES = 10  # of the mini-batches over the examples
+_ITERATIONS, _PASSES = 100, 10  # at most: of Lloyd, and of the mini-batches over the examples
 
 
 def clusters(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +23,7 @@ def clusters(points: np.ndarray, count: int, rng: np.random.Generator) -> tuple[
     """
     seed = int(rng.integers(2**31))
     if len(points) * max(count, 1000) <= LLOYD_AT_MOST:
-        model = KMeans(count, n_init=1, random_state=seed)
+        model = KMeans(count, n_init=1, max_iter=_ITERATIONS, random_state=seed)
     else:
         batch = min(max(4096, count), len(points))
         model = MiniBatchKMeans(
