@@ -76,7 +76,7 @@ def _check_signals(selector: Selector, settings: Settings) -> None:
             raise InputError(
                 "The selector needs embeddings of the images, which a frozen encoder gives",
                 received=f"{_asked(settings.selection)} --nofreeze_encoder",
-                expected="--encoder_weights with pretrained weights and --freeze_encoder",
+                expected="an --encoder with pretrained --encoder_weights, and --freeze_encoder",
             )
     for score in selector.scores:
         if score not in registry.SCORES:
