@@ -32,11 +32,9 @@ def _of_map(signs, seed, index, place, shape):
     return signs(100 * seed + index, place, shape)
 
 
-@pytest.mark.parametrize(
-    "name", ["dense", "dense called twice", "embedding, tied", "conv, groups", "gru", "layer norm"]
-)
+@pytest.mark.parametrize("name", ["dense called twice", "embedding, tied", "conv, groups", "gru", "layer norm"])
 def test_inner_products_of_sketches_are_those_of_gradients_on_average(name, monkeypatch):
-    """Over 200 maps of 64 dimensions; the estimate's standard error is then about 1 % of the norms."""
+    """Over 200 maps of 64 dimensions; the mean's standard error is then a few hundredths of the squared norms."""
     net, x = _net(ROWS[name]), _inputs(ROWS[name], 2)
     exact = _gradients(net, x)
     exact = exact @ exact.T

@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfcap.data.pipeline import SequentialBatches
 from tfcap.scoring.factors import Factor, Product, Rows
 from tfcap.scoring.gradient_norms import GradientNorm, rules_of
 from tfcap.scoring.taps import Taps, recording
@@ -47,6 +48,9 @@ class GradientSketch(GradientNorm):
 
         compute = example_output_gradients(model, xla, functools.partial(recording, layers), finish)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
+
+    def check(self, model: keras.Model, batches: SequentialBatches) -> None:
+        GradientNorm(self.settings).check(model, batches)
 
     def stored(self, values: np.ndarray) -> np.ndarray:
         if self.settings.sketch_type == "bits":

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcap.data.pipeline import SequentialBatches
+from tfcap.data.pipeline import Batch, SequentialBatches
 from tfcap.data.resumable import fill
 from tfcap.settings import SelectionSettings
 from tfcap.training.replicated import replicated
@@ -68,10 +68,12 @@ def score(
     name: str,
     progress: bool,
 ) -> float:
-    """Writes `folder/name.npy`, [N] or [N, ...] in record order; returns the seconds it took. A killed pass continues."""
+    """Writes `folder/name.npy`, [N, ...] in record order; returns the seconds it took. A killed pass continues."""
     signal.check(model, batches)
     compute = replicated(model, signal.compute(model, xla), replicas)
-    _, seconds = fill(
-        folder, name, batches, lambda batch: signal.stored(compute(batch)), progress=progress, writes=replicas.is_chief
-    )
+
+    def stored(batch: Batch) -> np.ndarray:
+        return signal.stored(compute(batch))
+
+    _, seconds = fill(folder, name, batches, stored, progress=progress, writes=replicas.is_chief)
     return seconds
