@@ -15,6 +15,7 @@ HELP = {
     " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one.",
     "score_batch_size": "Images scored at a time.",
+    "targets": "Groups that the validation images are dealt into, each with a vote in the selector influence.",
     "sketch_dimensions": "Dimensions that gradient_sketch projects each example's gradient to.",
     "sketch_type": "How gradient_sketch is stored: two bytes or one bit a dimension.",
     "gradient_norm_fallback": "What gradient_norm does at a layer type without a rule: stop, or make each example's"

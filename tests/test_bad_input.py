@@ -318,7 +318,7 @@ KINDS = {
     "epochs 0": Kind("--epochs is out of range.*at least 1|in \\[1", ["--epochs=0"]),
     "unknown selector": Kind("Unknown selector.*'best'.*random", ["--selector=best"]),
     "selector without its embeddings": Kind("needs embeddings.*--freeze_encoder", _changed(selector="k_center")),
-    "selector without its score": Kind("needs the score el2n.*gradient_norm, loss", _changed(selector="el2n")),
+    "unknown score": Kind("Unknown score.*'depth'.*caption_consensus", ["--selection_score=depth"]),
     "mixture that cannot be read": Kind("--mixture cannot be read", _changed(selector="mixed", mixture="loss:half")),
     "unknown data set": Kind("Unknown data set.*'imagenet'.*scenes", ["--dataset=imagenet"]),
     "unknown model": Kind("Unknown captioner.*'gpt'.*resnet50_lstm", ["--model=gpt"]),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfcap import experiment
 from tfcap.data.records import Records
+from tfcap.preparation import Preparation
 from tfcap.settings import Settings
 
 
@@ -68,3 +69,24 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
     assert 0 <= result.metrics["BLEU-1"]["value"] <= 1
     assert np.isfinite(np.load(tmp_path / "scores" / "gradient_norm.npy")).all()
     assert (tmp_path / "saved_model" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"selector": "el2n"},
+        {"selector": "influence", "targets": 2, "sketch_type": "bits"},
+        {"selector": "d2", "selection_score": "margin"},
+        {"selector": "k_means"},
+        {"selector": "easiest", "selection_score": "caption_consensus"},
+        {"selector": "mixed", "mixture": "hardest:1,k_center:1", "selection_score": "entropy"},
+    ],
+    ids=lambda said: said["selector"],
+)
+def test_a_selector_gets_its_signals(frozen_flags, tmp_path, said):
+    settings = Settings().replace(**frozen_flags, **said, proxy_epochs=0, run_dir=str(tmp_path / "run"))
+    prep = Preparation(settings.resolve())
+    mask = experiment.select(prep)
+    assert len(set(mask.ids.tolist())) == int(0.75 * len(prep.records["train"])) == mask.mask.sum()
+    again = experiment.select(prep)
+    np.testing.assert_array_equal(again.ids, mask.ids)

@@ -8,11 +8,11 @@ from typing import Any
 
 from tfcap import registry
 from tfcap.errors import InputError
-from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Selector
+from tfcap.selection import EMBEDDING, LABELS, Selector
 from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.settings import SelectionSettings, Settings
 
-_NOT_COMPUTED = {SKETCHES: "gradient sketches", LABELS: "class labels"}
+_NOT_COMPUTED = {LABELS: "class labels"}
 
 
 def chosen_selector(settings: Settings) -> Selector:
@@ -77,13 +77,6 @@ def _check_signals(selector: Selector, settings: Settings) -> None:
                 "The selector needs embeddings of the images, which a frozen encoder gives",
                 received=f"{_asked(settings.selection)} --nofreeze_encoder",
                 expected="an --encoder with pretrained --encoder_weights, and --freeze_encoder",
-            )
-    for score in selector.scores:
-        if score not in registry.SCORES:
-            raise InputError(
-                f"The selector needs the score {score}, which this version does not compute",
-                received=_asked(settings.selection),
-                expected="a selector by one of the scores " + ", ".join(registry.SCORES),
             )
     if len(selector.scores) > 1 and settings.selection.proxy_epochs is None and not settings.selection.teacher:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,20 @@ import tfcap.quiet  # noqa: F401
 
 import numpy as np
 
-from tfcap import export, registry
+from tfcap import export
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.masks import Mask
-from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.errors import InputError
 from tfcap.evaluation.caption_metrics import Evaluation, evaluate
-from tfcap.files import atomic_file, atomic_folder, read_json, write_json
+from tfcap.files import atomic_folder, read_json, write_json
 from tfcap.models.build import build_captioner
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
 from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
-from tfcap.scoring import score_store
-from tfcap.scoring.signal import Signal, TextSignal, score
-from tfcap.selection import EMBEDDING, Signals, budget_of
+from tfcap.scores import scores_of, sketches
+from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
@@ -81,6 +78,7 @@ def select(prep: Preparation) -> Mask:
         records.ids,
         {needed: scores_of(prep, needed) for needed in selector.scores},
         prep.embeddings("train") if EMBEDDING in selector.needs else None,
+        **(sketches(prep) if SKETCHES in selector.needs else {}),
     )
     by = selector.scores[0] if selector.scores else None
     mask = Mask.of(
@@ -95,73 +93,6 @@ def select(prep: Preparation) -> Mask:
     if prep.replicas.is_chief:
         mask.save(masks, name)
     return mask
-
-
-def scores_of(prep: Preparation, name: str) -> np.ndarray:
-    """Returns the scores `name` of the train split, float32 [N], scoring where no earlier run has."""
-    folder, records = prep.folder / "scores", prep.records["train"]
-    found = score_store.load(folder, name, records)
-    if found is not None:
-        return found[0]
-    signal = registry.SCORES[name](prep.settings.selection)
-    by_text = isinstance(signal, TextSignal)
-    about = _score_texts(prep, signal, folder, name) if by_text else _score_examples(prep, signal, folder, name)
-    if prep.replicas.is_chief:
-        score_store.describe(folder, name, records, {**about, "unit": signal.unit, "seed": prep.settings.run.seed})
-    prep.replicas.barrier()
-    loaded = score_store.load(folder, name, records)
-    if loaded is None:
-        raise InputError(f"The scores {name} are gone from {folder}")
-    return loaded[0]
-
-
-def _score_texts(prep: Preparation, signal: TextSignal, folder: Path, name: str) -> dict[str, Any]:
-    """Writes the scores that need captions alone; returns what they cost."""
-    began = time.perf_counter()
-    if prep.replicas.is_chief:
-        with atomic_file(folder / f"{name}.npy") as path:
-            np.save(path, signal.of_captions(prep.records["train"].captions), allow_pickle=False)
-    seconds = time.perf_counter() - began
-    return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
-
-
-def _score_examples(prep: Preparation, signal: Signal, folder: Path, name: str) -> dict[str, Any]:
-    """Writes the scores that a captioner gives; returns which captioner it was and what they cost."""
-    records = prep.records["train"]
-    model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(prep.settings.training.epochs))
-    size = prep.replicas.rounded_batch_size(prep.settings.selection.score_batch_size)
-    plain = Inputs(records, prep.settings.data.image_size, "none", prep.inputs("train").features)
-    batches = SequentialBatches(plain, np.arange(len(records)), size, prep.captions["train"])
-    seconds = score(signal, model, batches, prep.replicas, prep.settings.training.xla, folder, name, prep.progress)
-    return {**about, "train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}
-
-
-def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captioner, dict[str, Any], float]:
-    """Returns the captioner that scores, what is said of it, and the seconds its training took."""
-    selection = prep.settings.selection
-    if prep.teacher is not None:
-        return _teacher(prep, prep.teacher)
-    model = prep.new_captioner(selection.proxy)
-    epochs = selection.proxy_epochs if selection.proxy_epochs is not None else default_epochs
-    about = {"model": selection.proxy, "encoder": prep.settings.model.encoder, "epochs": epochs}
-    if epochs == 0:
-        return model, {**about, "checkpoint": None}, 0.0
-    records = prep.records["train"]
-    training = prep.training(
-        model, np.arange(len(records)), epochs, "proxy", title=f"scoring captioner, {epochs} epochs"
-    )
-    progress = training.run()
-    path = checkpoint.find(prep.folder / "proxy")
-    return model, {**about, "checkpoint": checkpoint.identity(path) if path else None}, progress.seconds
-
-
-def _teacher(prep: Preparation, path: Path) -> tuple[Captioner, dict[str, Any], float]:
-    """Returns the captioner whose checkpoint lies at `path`, which must have the proxy's architecture."""
-    model = prep.new_captioner(prep.settings.selection.proxy)
-    state = checkpoint.restore(path, model)
-    about = {"model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
-    about |= {"teacher": prep.settings.selection.teacher, "epochs": state["epoch"]}
-    return model, {**about, "checkpoint": checkpoint.identity(path)}, 0.0
 
 
 def train(prep: Preparation, mask: Mask) -> None:

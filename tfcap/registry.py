@@ -76,7 +76,6 @@ SELECTORS = Registry(
         "gradient_norm": "tfcap.selection.ranked:GradientNorm",
         "loss": "tfcap.selection.ranked:Loss",
         "el2n": "tfcap.selection.ranked:EL2N",
-        "forgetting": "tfcap.selection.ranked:Forgetting",
         "hardest": "tfcap.selection.ranked:Hardest",
         "easiest": "tfcap.selection.ranked:Easiest",
         "median": "tfcap.selection.ranked:Median",

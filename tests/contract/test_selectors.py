@@ -34,7 +34,6 @@ ROWS = {
     "gradient_norm": Row(),
     "loss": Row(),
     "el2n": Row(),
-    "forgetting": Row(),
     "hardest": Row(),
     "easiest": Row(),
     "median": Row(),
@@ -53,7 +52,7 @@ SELECTORS |= {f"balanced {name}": ClassBalanced(selector) for name, selector in 
 PREFIX = [name for name in SELECTORS if ROWS[name.removeprefix("balanced ")].prefix]
 
 N = 40
-SCORES = ("gradient_norm", "loss", "el2n", "forgetting")
+SCORES = ("gradient_norm", "loss", "el2n")
 
 
 def _signals(count: int = N, **changes: object) -> Signals:

@@ -25,7 +25,7 @@ def _toy(distinct):
     return rng.permutation(200)[:60].astype(np.int64), rng.integers(0, distinct, 60).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["gradient_norm", "loss", "el2n", "forgetting"])
+@pytest.mark.parametrize("name", ["gradient_norm", "loss", "el2n"])
 @pytest.mark.parametrize("distinct", [3, 1000])
 def test_the_kept_are_the_hardest_and_ties_go_to_the_smaller_id(name, distinct):
     ids, scores = _toy(distinct)

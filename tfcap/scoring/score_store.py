@@ -19,7 +19,7 @@ def describe(folder: Path, name: str, records: Records, about: Mapping[str, Any]
 
 
 def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Returns the scores float32 [N] in record order and what is said of them, or None where there are none.
+    """Returns the scores [N], or sketches [N, ...], in record order and what is said of them, or None where there are none.
 
     Raises:
       InputError: they are damaged, or scores of other data.
@@ -34,7 +34,7 @@ def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[st
         raise InputError(
             f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
         ) from None
-    if about["fingerprint"] != records.fingerprint or scores.shape != (len(records),):
+    if about["fingerprint"] != records.fingerprint or scores.shape[:1] != (len(records),):
         raise InputError(
             f"The scores {path} were made for other data",
             received=f"fingerprint {records.fingerprint[:12]}",
