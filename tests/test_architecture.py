@@ -25,6 +25,7 @@ ORDER = (
     ("training", "export"),
     ("scoring", "distillation"),
     ("preparation", "validation"),
+    ("scores",),
     ("experiment",),
     ("study",),
     ("main", "caption"),
