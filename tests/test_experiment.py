@@ -76,7 +76,7 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
     [
         {"selector": "el2n"},
         {"selector": "influence", "targets": 2, "sketch_type": "bits"},
-        {"selector": "d2", "selection_score": "margin"},
+        {"selector": "d2", "selection_score": "gradient_norm", "attention": True, "image_size": 64},
         {"selector": "k_means"},
         {"selector": "easiest", "selection_score": "caption_consensus"},
         {"selector": "mixed", "mixture": "hardest:1,k_center:1", "selection_score": "entropy"},

@@ -122,6 +122,7 @@ class ModelSettings(_Group):
     freeze_encoder: bool = _field(None)
     units: int = _field(None, low=1, high=16_384, unit="LSTM units")
     embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
+    attention: bool = _field(False)
     dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
 
 

@@ -83,6 +83,21 @@ def test_small_resnet_tells_left_from_right():
     assert np.abs(features - mirrored).max() > 0.1
 
 
+@pytest.mark.parametrize("name", ["small_resnet", "tiny"])
+def test_regions_are_the_places_of_what_is_pooled_or_flattened_without_them(name, tiny_weights):
+    def encoder(regions):
+        keras.utils.set_random_seed(0)
+        if name == "tiny":
+            return Tiny(str(tiny_weights), SIZE, regions)
+        return registry.ENCODERS[name]("none", SIZE, regions)
+
+    whole, regions = (np.asarray(made(made.preprocess(IMAGES))) for made in (encoder(False), encoder(True)))
+    assert regions.shape[1] > 1 and regions.shape[-1] == encoder(True).feature_size
+    expected = regions.mean(axis=1) if name == "tiny" else regions.reshape(len(IMAGES), -1)
+    np.testing.assert_allclose(whole, expected, atol=1e-5)
+    assert encoder(False).weights_hash() != encoder(True).weights_hash()
+
+
 def _layers(encoder):
     return [type(layer).__name__.lstrip("_") for layer in encoder.backbone.layers]
 

@@ -15,7 +15,7 @@ from tfcap.settings import Settings
 def build_encoder(settings: Settings) -> Encoder:
     """Returns the image encoder that the settings name, with its weights."""
     model = settings.model
-    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size)
+    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size, model.attention)
     encoder.trainable = not model.freeze_encoder
     return encoder
 
@@ -34,5 +34,6 @@ def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder |
         units=settings.model.units,
         embedding_size=settings.model.embedding_size,
         dropout=settings.model.dropout,
+        attention=settings.model.attention,
         label_smoothing=settings.training.label_smoothing,
     )

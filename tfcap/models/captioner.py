@@ -29,7 +29,7 @@ class Captioner(keras.Model):
         self.label_smoothing = label_smoothing
 
     def encode(self, images: Tensor) -> Tensor:
-        """Returns the features float32 [B, D] of images uint8 [B, S, S, 3]."""
+        """Returns the features float32 [B, D], or [B, R, D] of R regions, of images uint8 [B, S, S, 3]."""
         return ops.cast(self.encoder(self.encoder.preprocess(images)), "float32")
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:

@@ -1,4 +1,4 @@
-"""Image encoders: pixels to one feature vector, each with the preprocessing that its weights expect."""
+"""Image encoders: pixels to a feature vector, or one a region, with the preprocessing that the weights expect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ Tensor = Any
 
 
 class Encoder(keras.Model):
-    """Turns preprocessed images float32 [B, S, S, 3] into features [B, D]."""
+    """Turns preprocessed images float32 [B, S, S, 3] into features [B, D], or [B, R, D] with `regions`."""
+
+    regions: bool
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Returns what the backbone expects of images uint8 [B, S, S, 3]."""
@@ -33,23 +35,25 @@ class Encoder(keras.Model):
 
     def weights_hash(self) -> str:
         """Returns a digest of the encoder's class and every weight."""
-        digest = hashlib.sha256(type(self).__name__.encode())
+        digest = hashlib.sha256((type(self).__name__ + " regions" * self.regions).encode())
         for variable in self.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()
 
 
 class _Pretrained(Encoder):
-    """An architecture of keras.applications, mean-pooled.
+    """An architecture of keras.applications, mean-pooled or with the places of its last map as regions.
 
     Its batch normalisation always runs in inference mode: statistics of a batch would make an example's
     gradient depend on its neighbours. From a random start it is replaced by group normalisation.
     """
 
-    def __init__(self, weights: str, image_size: int) -> None:
+    def __init__(self, weights: str, image_size: int, regions: bool = False) -> None:
         super().__init__(name="encoder")
+        self.regions = regions
         self.backbone = self._load(weights, (image_size, image_size, 3))
-        self.pool = keras.layers.GlobalAveragePooling2D()
+        width = self.backbone.output_shape[-1]
+        self.pool = keras.layers.Reshape((-1, width)) if regions else keras.layers.GlobalAveragePooling2D()
         self.built = True
 
     def _architecture(self) -> Any:
@@ -138,13 +142,14 @@ class MobileNetV2(_Pretrained):
 class SmallResNet(Encoder):
     """A residual network of 0.5 M parameters for small pictures, from scratch, with group normalisation.
 
-    Its last map is flattened, not pooled, so that the decoder can tell left from right.
+    Without regions its last map is flattened, not pooled, so that the decoder can tell left from right.
     """
 
     WIDTHS = (48, 96, 128)
 
-    def __init__(self, weights: str, image_size: int) -> None:
+    def __init__(self, weights: str, image_size: int, regions: bool = False) -> None:
         super().__init__(name="encoder")
+        self.regions = regions
         if weights != "none":
             raise InputError(
                 "small_resnet has no pretrained weights", received=f"--encoder_weights={weights}", expected="none"
@@ -155,7 +160,8 @@ class SmallResNet(Encoder):
         for index, width in enumerate(self.WIDTHS[1:]):
             x = _residual_block(x, width, f"block{index}")
         x = keras.layers.Activation("relu", name="last_relu")(keras.layers.GroupNormalization(8, name="last_norm")(x))
-        self.backbone = keras.Model(inputs, keras.layers.Flatten()(x), name="small_resnet")
+        flat = keras.layers.Reshape((-1, self.WIDTHS[-1])) if regions else keras.layers.Flatten()
+        self.backbone = keras.Model(inputs, flat(x), name="small_resnet")
         self.built = True
 
     def preprocess(self, images: Tensor) -> Tensor:

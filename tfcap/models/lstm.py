@@ -120,13 +120,19 @@ def _put(array: Tensor, t: Tensor, value: Tensor) -> Tensor:
 class LSTMCaptioner(Captioner):
     """Encoder, linear projection, word embedding, LSTM, output over the vocabulary.
 
+    With attention, the LSTM's output at each step looks for what it needs among the projected regions of the image,
+    and what it finds is added to it. After Lu et al. 2017 (https://arxiv.org/abs/1612.01887, section 2.2), with the dot
+    products of Luong et al. 2015 for its scores: the query is the present output, not the one before, so that attention
+    stays outside the recurrence. The state in which the sentence starts is made of the regions' mean.
+
     Args:
-      encoder: images to features [B, D].
+      encoder: images to features [B, D], or [B, R, D] with attention.
       feature_size: D.
       vocabulary_size: V.
       units: width of the LSTM.
       embedding_size: width of the word embedding.
       dropout: of the LSTM's inputs, its outputs and the image features.
+      attention: attends over regions.
     """
 
     def __init__(
@@ -138,8 +144,10 @@ class LSTMCaptioner(Captioner):
         embedding_size: int,
         dropout: float,
         label_smoothing: float = 0.0,
+        attention: bool = False,
     ) -> None:
         super().__init__(encoder, label_smoothing)
+        self.attention = attention
         self.projection = keras.layers.Dense(2 * units, name="projection")
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
         self.lstm = HoistedLSTM(units, name="lstm", dtype="float32")  # a cell's sum over 32 steps needs its digits
@@ -151,18 +159,37 @@ class LSTMCaptioner(Captioner):
         self.embedding.build((None,))
         self.lstm.build((None, None, embedding_size))
         self.vocabulary_logits.build((None, units))
+        if attention:
+            self.region_projection = keras.layers.Dense(units, name="region_projection")
+            self.drop_regions = Dropout(dropout, name="drop_regions")
+            self.region_projection.build((None, None, feature_size))
         self.built = True
 
     def start(self, features: Tensor, training: bool = False) -> list[Tensor]:
-        projected = self.projection(self.drop_image(features, training=training))
+        pooled = ops.mean(features, axis=1) if self.attention else features
+        projected = self.projection(self.drop_image(pooled, training=training))
         h, c = ops.split(ops.cast(projected, "float32"), 2, axis=-1)
-        return [ops.tanh(h), c]
+        state = [ops.tanh(h), c]
+        if self.attention:
+            regions = self.drop_regions(self.region_projection(features), training=training)
+            state.append(ops.cast(regions, "float32"))
+        return state
 
     def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        h, c = self.lstm.cell(self.lstm.project(ops.cast(self.embedding(tokens), "float32")), *state)
-        return self.vocabulary_logits(h), [h, c]
+        h, c, *regions = state
+        h, c = self.lstm.cell(self.lstm.project(ops.cast(self.embedding(tokens), "float32")), h, c)
+        seen = attend(h[:, None], *regions)[:, 0] if regions else h
+        return self.vocabulary_logits(seen), [h, c, *regions]
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
-        h, c = self.start(features, training)
+        h, c, *regions = self.start(features, training)
         words = self.drop_input(self.embedding(tokens), training=training)
-        return self.vocabulary_logits(self.drop_output(self.lstm(words, h, c), training=training))
+        outputs = self.lstm(words, h, c)
+        seen = attend(outputs, *regions) if regions else outputs
+        return self.vocabulary_logits(self.drop_output(seen, training=training))
+
+
+def attend(queries: Tensor, regions: Tensor) -> Tensor:
+    """Returns each query [B, T, U] plus the mean of the regions [B, R, U] weighted by the softmax of the products."""
+    scores = ops.matmul(queries, ops.swapaxes(regions, 1, 2)) / queries.shape[-1] ** 0.5  # [B, T, R]
+    return queries + ops.matmul(ops.softmax(scores, axis=-1), regions)

@@ -19,7 +19,7 @@ def describe(folder: Path, name: str, records: Records, about: Mapping[str, Any]
 
 
 def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Returns the scores [N], or sketches [N, ...], in record order and what is said of them, or None where there are none.
+    """Returns the scores [N], or sketches [N, S], in record order and what is said of them, or None if there are none.
 
     Raises:
       InputError: they are damaged, or scores of other data.
