@@ -42,6 +42,10 @@ PROMISES = {
         "facility_location_reference": ["lazy_greedy_over_plain_greedy"],
         "k_means_reference": ["prototypes_over_scikit_learn"],
     },
+    "gradient_norms": {
+        name: ["ours_xla_over_step_xla", "ours_xla_over_one_by_one", "ours_xla_over_vectorized_map"]
+        for name in ("lstm", "gpt2", "resnet_lstm")
+    },
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
 }
 
