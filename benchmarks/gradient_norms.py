@@ -44,6 +44,19 @@ class GPT2Decoder(Captioner):
 
 
 @dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Of the batch and of the models; the ResNet is that of the preset of `scenes`."""
+
+    batch: int = 32
+    tokens: int = 32
+    lstm_units: int = 512
+    lstm_vocabulary: int = 2550
+    gpt2_layers: int = 4
+    gpt2_width: int = 768
+    gpt2_vocabulary: int = 50257
+
+
+@dataclasses.dataclass(frozen=True)
 class Case:
     """A model, and a batch of examples with one caption each."""
 
@@ -57,23 +70,26 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="comma-separated names of cases; all of them if empty")
     arguments = parser.parse_args()
     repeats = arguments.repeats or (3 if arguments.quick else 7)
-    made = cases(arguments.quick)
+    sizes = Sizes(8, 16, 64, 300, 1, 64, 500) if arguments.quick else Sizes()
+    made = cases(sizes)
     wanted = arguments.cases.split(",") if arguments.cases else list(made)
     found = {}
     for name in wanted:
         measure.say(name)
         found[name] = measured(made[name](), repeats)
-    measure.report("gradient_norms", arguments.quick, {}, found)
+    measure.report("gradient_norms", arguments.quick, dataclasses.asdict(sizes), found)
 
 
-def cases(quick: bool) -> dict[str, Callable[[], Case]]:
+def cases(sizes: Sizes) -> dict[str, Callable[[], Case]]:
     """Returns the cases by name, each made when it is called."""
-    batch, tokens = (8, 16) if quick else (32, 32)
-    units, vocabulary = (64, 300) if quick else (512, 2550)
-    layers, width, words = (1, 64, 500) if quick else (4, 768, 50257)
+    batch, tokens, words = sizes.batch, sizes.tokens, sizes.gpt2_vocabulary
     return {
-        "lstm": lambda: Case(_lstm(units, vocabulary), _batch(batch, tokens, vocabulary, features=1280)),
-        "gpt2": lambda: Case(GPT2Decoder(words, layers, width, tokens), _batch(batch, tokens, words, features=1)),
+        "lstm": lambda: Case(
+            _lstm(sizes.lstm_units, sizes.lstm_vocabulary), _batch(batch, tokens, sizes.lstm_vocabulary, features=1280)
+        ),
+        "gpt2": lambda: Case(
+            GPT2Decoder(words, sizes.gpt2_layers, sizes.gpt2_width, tokens), _batch(batch, tokens, words, features=1)
+        ),
         "resnet_lstm": lambda: Case(_resnet_lstm(), _batch(batch, 16, 150, pixels=64)),
     }
 

@@ -43,7 +43,13 @@ PROMISES = {
         "k_means_reference": ["prototypes_over_scikit_learn"],
     },
     "gradient_norms": {
-        name: ["ours_xla_over_step_xla", "ours_xla_over_one_by_one", "ours_xla_over_vectorized_map"]
+        name: [
+            "ours_graph_over_step_graph",
+            *(
+                f"ours_xla_over_{side}"
+                for side in ("ours_graph", "one_by_one", "step_xla", "step_graph", "vectorized_map")
+            ),
+        ]
         for name in ("lstm", "gpt2", "resnet_lstm")
     },
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
@@ -108,6 +114,10 @@ def test_memory_of_a_selector_is_its_own(outcome):
 
 def test_a_smaller_mask_takes_less_time_than_all(outcome):
     assert outcome("masked_epoch")["cases"]["fraction_0.25"]["masked_over_full"] < 0.7
+
+
+def test_the_norms_that_are_timed_are_exact(outcome):
+    assert all(case["largest_relative_error"] < 1e-3 for case in outcome("gradient_norms")["cases"].values())
 
 
 def test_both_lstms_do_the_same_work(outcome):
