@@ -51,6 +51,7 @@ class Sizes:
     tokens: int = 32
     lstm_units: int = 512
     lstm_vocabulary: int = 2550
+    gpt2_batch: int = 8  # `tf.vectorized_map` makes each example's gradient of the word embedding: 154 MB
     gpt2_layers: int = 4
     gpt2_width: int = 768
     gpt2_vocabulary: int = 50257
@@ -70,7 +71,7 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="comma-separated names of cases; all of them if empty")
     arguments = parser.parse_args()
     repeats = arguments.repeats or (3 if arguments.quick else 7)
-    sizes = Sizes(8, 16, 64, 300, 1, 64, 500) if arguments.quick else Sizes()
+    sizes = Sizes(8, 16, 64, 300, 8, 1, 64, 500) if arguments.quick else Sizes()
     made = cases(sizes)
     wanted = arguments.cases.split(",") if arguments.cases else list(made)
     found = {}
@@ -88,7 +89,8 @@ def cases(sizes: Sizes) -> dict[str, Callable[[], Case]]:
             _lstm(sizes.lstm_units, sizes.lstm_vocabulary), _batch(batch, tokens, sizes.lstm_vocabulary, features=1280)
         ),
         "gpt2": lambda: Case(
-            GPT2Decoder(words, sizes.gpt2_layers, sizes.gpt2_width, tokens), _batch(batch, tokens, words, features=1)
+            GPT2Decoder(words, sizes.gpt2_layers, sizes.gpt2_width, tokens),
+            _batch(sizes.gpt2_batch, tokens, words, features=1),
         ),
         "resnet_lstm": lambda: Case(_resnet_lstm(), _batch(batch, 16, 150, pixels=64)),
     }
