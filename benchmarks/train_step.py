@@ -83,6 +83,7 @@ def features_case(sizes: Sizes, tokens: int, repeats: int, steps: int) -> dict[s
                 units=sizes.units,
                 embedding_size=sizes.embedding,
                 dropout=0.3,
+                image_dropout=0.3,
             )
 
     layers = {"hoisted_lstm": lstm.HoistedLSTM, "keras_lstm": KerasLSTM}

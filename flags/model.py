@@ -10,4 +10,6 @@ HELP = {
     "attention": "Attends, for each word, over the regions of the image in place of one vector for the whole; a cached"
     " image then takes as many vectors as it has regions (49 of MobileNetV2: 250 KB).",
     "dropout": "Dropout of the decoder's input and output.",
+    "image_dropout": "Dropout of the image features; as --dropout unless said otherwise. A small data set is learned by"
+    " heart image by image.",
 }

@@ -124,6 +124,7 @@ class ModelSettings(_Group):
     embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
     attention: bool = _field(False)
     dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
+    image_dropout: float = _field(None, low=0, high=0.95, unit="of the image features dropped")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +229,8 @@ class Settings:
             "freeze_encoder": weights != "none",
         }
         settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
+        if settings.model.image_dropout is None:
+            settings = settings.replace(image_dropout=settings.model.dropout)
         if settings.selection.proxy is None:
             settings = settings.replace(proxy=settings.model.model)
         if settings.data.augment is None:  # a cached feature has one view of its image

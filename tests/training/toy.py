@@ -38,6 +38,7 @@ def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int =
         units=UNITS,
         embedding_size=EMBEDDING,
         dropout=dropout,
+        image_dropout=dropout,
     )
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:

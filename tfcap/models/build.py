@@ -34,6 +34,7 @@ def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder |
         units=settings.model.units,
         embedding_size=settings.model.embedding_size,
         dropout=settings.model.dropout,
+        image_dropout=settings.model.image_dropout,
         attention=settings.model.attention,
         label_smoothing=settings.training.label_smoothing,
     )

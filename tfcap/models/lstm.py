@@ -131,7 +131,8 @@ class LSTMCaptioner(Captioner):
       vocabulary_size: V.
       units: width of the LSTM.
       embedding_size: width of the word embedding.
-      dropout: of the LSTM's inputs, its outputs and the image features.
+      dropout: of the LSTM's inputs and its outputs.
+      image_dropout: of the image features, and of the projected regions.
       attention: attends over regions.
     """
 
@@ -143,6 +144,7 @@ class LSTMCaptioner(Captioner):
         units: int,
         embedding_size: int,
         dropout: float,
+        image_dropout: float = 0.0,
         label_smoothing: float = 0.0,
         attention: bool = False,
     ) -> None:
@@ -152,7 +154,7 @@ class LSTMCaptioner(Captioner):
         self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
         self.lstm = HoistedLSTM(units, name="lstm", dtype="float32")  # a cell's sum over 32 steps needs its digits
         self.vocabulary_logits = keras.layers.Dense(vocabulary_size, name="vocabulary_logits", dtype="float32")
-        self.drop_image = Dropout(dropout, name="drop_image")
+        self.drop_image = Dropout(image_dropout, name="drop_image")
         self.drop_input = Dropout(dropout, name="drop_input")
         self.drop_output = Dropout(dropout, name="drop_output")
         self.projection.build((None, feature_size))
@@ -161,7 +163,7 @@ class LSTMCaptioner(Captioner):
         self.vocabulary_logits.build((None, units))
         if attention:
             self.region_projection = keras.layers.Dense(units, name="region_projection")
-            self.drop_regions = Dropout(dropout, name="drop_regions")
+            self.drop_regions = Dropout(image_dropout, name="drop_regions")
             self.region_projection.build((None, None, feature_size))
         self.built = True
 
