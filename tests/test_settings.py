@@ -186,3 +186,8 @@ def test_the_hash_is_stable():
     assert Settings().resolve().hash() == first
     assert Settings().replace(data_dir="x", run_dir="y", xla=False).resolve().hash() == first
     assert Settings().replace(seed=1).resolve().hash() != first
+
+
+def test_image_features_are_dropped_like_words_unless_said_otherwise():
+    assert Settings().replace(dropout=0.2).resolve().model.image_dropout == 0.2
+    assert Settings().replace(dropout=0.2, image_dropout=0.0).resolve().model.image_dropout == 0.0
