@@ -10,25 +10,40 @@ import dataclasses
 import importlib
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NoReturn
 
 from absl import flags as absl_flags
 
 from tfcap.errors import InputError, TrainingDiverged
-from tfcap.settings import Settings, plain_type
+from tfcap.settings import InspectSettings, SelectSettings, Settings, plain_type
 
-GROUPS = ("data", "selection", "model", "training", "evaluation", "run")
+GROUPS = ("data", "selection", "model", "training", "evaluation", "run")  # of an experiment
+_COMMANDS: dict[str, type] = {"select": SelectSettings, "inspect": InspectSettings}
 
 
-def define(groups: Sequence[str], values: absl_flags.FlagValues) -> None:
-    """Defines one flag per field of the settings groups; every default is None, so that `given` shows what was said."""
-    for group in groups:
+def _class_of(group: str) -> type:
+    return _COMMANDS.get(group) or type(getattr(Settings(), group))
+
+
+def _offered(groups: Sequence[str], of_run: Collection[str]) -> dict[str, list[dataclasses.Field[Any]]]:
+    """Returns the fields of each group that a command offers: whole groups, then those named of the others."""
+    found = {group: list(dataclasses.fields(_class_of(group))) for group in groups}
+    for group in GROUPS:
+        named = [field for field in dataclasses.fields(_class_of(group)) if field.name in of_run]
+        if named and group not in found:
+            found[group] = named
+    return found
+
+
+def _define(offered: Mapping[str, list[dataclasses.Field[Any]]], of_run: Collection[str]) -> absl_flags.FlagValues:
+    """Returns one flag per field; every default is None, so that `present` shows what was said."""
+    values = absl_flags.FlagValues()
+    for group, fields in offered.items():
         words = importlib.import_module(f"flags.{group}").HELP
-        settings_group = type(getattr(Settings(), group))
-        for field in dataclasses.fields(settings_group):
-            kind = plain_type(field, settings_group)
-            text = " ".join([words[field.name], _range_and_default(field)])
+        for field in fields:
+            kind = plain_type(field, _class_of(group))
+            text = " ".join([words[field.name], _range_and_default(field, field.name in of_run)])
             if kind is bool:
                 absl_flags.DEFINE_bool(field.name, None, text, flag_values=values)
             elif kind is int:
@@ -37,11 +52,14 @@ def define(groups: Sequence[str], values: absl_flags.FlagValues) -> None:
                 absl_flags.DEFINE_float(field.name, None, text, flag_values=values)
             else:
                 absl_flags.DEFINE_string(field.name, None, text, flag_values=values)
+    absl_flags.DEFINE_string("flagfile", "", "File of flags, one a line, '#' for comments.", flag_values=values)
+    return values
 
 
-def _range_and_default(field: dataclasses.Field[object]) -> str:
+def _range_and_default(field: dataclasses.Field[Any], of_run: bool) -> str:
     accepted = str(field.metadata["range"])
     default = "by data set and encoder" if field.default is None else repr(field.default)
+    default = "as in the run" if of_run else default
     return f"({accepted}; default: {default})" if accepted else f"(default: {default})"
 
 
@@ -52,11 +70,22 @@ def parse(argv: Sequence[str], groups: Sequence[str] = GROUPS, usage: str = "") 
       InputError: for an unknown flag, a value of the wrong type or range, a missing flagfile or a stray argument.
       SystemExit: code 0, after printing the help, when `--help` is among the arguments.
     """
-    values = absl_flags.FlagValues()
-    define(groups, values)
-    absl_flags.DEFINE_string("flagfile", "", "File of flags, one a line, '#' for comments.", flag_values=values)
+    return Settings().replace(**parse_said(argv, groups, usage))
+
+
+def parse_said(
+    argv: Sequence[str], groups: Sequence[str], usage: str, of_run: Collection[str] = (), argument: str = ""
+) -> dict[str, Any]:
+    """Returns the flags that were said, by name; raises as `parse` does.
+
+    Args:
+      of_run: flags of other groups that the command offers too; not said, they are as in the run that it reads.
+      argument: what the one argument without a name is, returned under this name; "" where there must be none.
+    """
+    offered = _offered(groups, of_run)
+    values = _define(offered, of_run)
     if any(word in ("-h", "-help", "--help", "--helpfull") for word in argv[1:]):
-        print(help_text(values, groups, usage))
+        print(_help_text(values, offered, usage))
         raise SystemExit(0)
     try:
         stray = values(list(argv))[1:]
@@ -66,37 +95,42 @@ def parse(argv: Sequence[str], groups: Sequence[str] = GROUPS, usage: str = "") 
         ) from None
     except (absl_flags.Error, OSError) as error:
         raise InputError(str(error).replace("\n", " "), remedy="See --help.") from None
-    if stray:
+    if argument and len(stray) != 1:
+        raise InputError(f"One {argument} must be named", received=" ".join(stray) or "none", remedy="See --help.")
+    if stray and not argument:
         raise InputError(
             "Arguments must be flags", received=" ".join(stray), expected="--name=value", remedy="See --help."
         )
-    said = {name: values[name].value for group in groups for name in _names(group) if values[name].present}
-    return Settings().replace(**said)
+    names = [field.name for fields in offered.values() for field in fields]
+    said = {name: values[name].value for name in names if values[name].present}
+    return {**said, argument: stray[0]} if argument else said
 
 
-def _names(group: str) -> list[str]:
-    return [field.name for field in dataclasses.fields(getattr(Settings(), group))]
-
-
-def help_text(values: absl_flags.FlagValues, groups: Sequence[str], usage: str) -> str:
+def _help_text(values: absl_flags.FlagValues, offered: Mapping[str, list[dataclasses.Field[Any]]], usage: str) -> str:
     """Returns the help page: usage, then the flags group by group."""
     pages = [usage.strip()]
-    for group in groups:
+    for group, fields in offered.items():
         title = (importlib.import_module(f"flags.{group}").__doc__ or group).strip().splitlines()[0]
         pages.append(f"\n{title}")
-        for name in _names(group):
-            flag = values[name]
-            shown = f"--[no]{name}" if flag.boolean else f"--{name}=..."
-            pages.append(f"  {shown}")
+        for field in fields:
+            flag = values[field.name]
+            pages.append(f"  --[no]{field.name}" if flag.boolean else f"  --{field.name}=...")
             pages.extend(textwrap.wrap(flag.help or "", 96, initial_indent="      ", subsequent_indent="      "))
     pages.append("\n  --flagfile=...\n      File of flags, one a line, '#' for comments; see flags/presets/.")
     return "\n".join(pages)
 
 
 def launch(main: Callable[[Settings], None], groups: Sequence[str] = GROUPS, usage: str = "") -> NoReturn:
-    """Parses sys.argv, calls `main(settings)` and exits: 0 done, 2 user's mistake (one line), 1 diverged training."""
+    """Parses sys.argv, calls `main(settings)` and exits as `exit_after` does."""
+    exit_after(
+        lambda: main(parse(sys.argv, groups, usage)), "interrupted; the same command continues from the last checkpoint"
+    )
+
+
+def exit_after(action: Callable[[], None], interrupted: str = "interrupted") -> NoReturn:
+    """Calls `action` and exits: 0 done, 2 user's mistake (one line), 1 diverged training, 130 interrupted."""
     try:
-        main(parse(sys.argv, groups, usage))
+        action()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -104,6 +138,6 @@ def launch(main: Callable[[Settings], None], groups: Sequence[str] = GROUPS, usa
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues from the last checkpoint", file=sys.stderr)
+        print(f"\n{interrupted}", file=sys.stderr)
         raise SystemExit(130) from None
     raise SystemExit(0)

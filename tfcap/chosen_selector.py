@@ -21,7 +21,13 @@ def chosen_selector(settings: Settings) -> Selector:
     Raises:
       InputError: the mixture cannot be read, or a signal that the selector needs cannot be computed.
     """
-    selection = settings.selection
+    selector = made_selector(settings.selection)
+    _check_signals(selector, settings)
+    return selector
+
+
+def made_selector(selection: SelectionSettings) -> Selector:
+    """Returns the selector with its options, whether its signals can be had or not; raises InputError for a mixture."""
     options: dict[str, Any] = {
         "score": selection.selection_score,
         "noise_cut": selection.noise_cut,
@@ -33,7 +39,6 @@ def chosen_selector(settings: Settings) -> Selector:
     selector = _made(selection.selector, options)
     if selection.class_balanced:
         selector = ClassBalanced(selector)
-    _check_signals(selector, settings)
     return selector
 
 

@@ -73,6 +73,17 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def refusal_explained(received: str) -> Iterator[None]:
+    """Turns what the file system refuses, at a place that the user named, into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The place to write to is refused ({error.strerror})", received=received, expected="one to write to"
+        ) from None
+
+
 def remove_partials(folder: str | os.PathLike[str]) -> None:
     """Deletes what killed `atomic_file` and `atomic_folder` calls left directly in `folder`."""
     folder = Path(folder)

@@ -19,7 +19,7 @@ from tfcap.settings import Settings
 
 # Everything a run writes; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
-    *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png"),
+    *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png", "scores.png"),
     *("checkpoints", "tensorboard", "masks", "scores", "proxy", "vocabulary.txt", "experiment.json"),
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
@@ -53,16 +53,7 @@ class RunFolder:
         return self.path.is_dir() and all(path.name.startswith(".experiment.json.") for path in self.path.iterdir())
 
     def _known(self) -> tuple[Settings, dict[str, str]]:
-        """Returns the settings and the fingerprints that experiment.json holds."""
-        path = self.path / "experiment.json"
-        try:
-            description = read_json(path)
-            return Settings.from_json(description["settings"]), description["fingerprints"]
-        except (InputError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"{path} does not describe a run of this version ({error})",
-                remedy="Choose another --run_dir, or start it afresh with --noresume.",
-            ) from None
+        return description_of(self.path, remedy="Choose another --run_dir, or start it afresh with --noresume.")
 
     def _check(self, previous: Settings) -> None:
         difference = previous.difference(self.settings)
@@ -114,6 +105,16 @@ class RunFolder:
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
+
+
+def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str]]:
+    """Returns the settings and the fingerprints by split that a run's experiment.json holds."""
+    path = run / "experiment.json"
+    try:
+        description = read_json(path)
+        return Settings.from_json(description["settings"]), description["fingerprints"]
+    except (InputError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not describe a run of this version ({error})", remedy=remedy) from None
 
 
 def _versions() -> dict[str, str]:

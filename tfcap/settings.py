@@ -165,6 +165,22 @@ class RunSettings(_Group):
     progress: bool = _field(True)
 
 
+# Of single commands, and so no part of an experiment.
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectSettings(_Group):
+    scores: str = _field("", unit="run folder, or a score file in one")
+    fractions: str = _field("0.25,0.5,0.75", unit="parts of the train images in (0, 1], joined by commas")
+    formats: str = _field("text", unit="text, parquet and coco, joined by commas")
+    out: str = _field("", unit="folder")
+
+
+@dataclasses.dataclass(frozen=True)
+class InspectSettings(_Group):
+    out: str = _field("", unit="PNG file; by itself scores.png in the run folder")
+
+
 # What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
 _FOR_SCENES: dict[str, dict[str, Any]] = {
     "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128},

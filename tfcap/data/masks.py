@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.data.records import Records
+from tfcap.data.record_index import RecordIndex
 from tfcap.errors import InputError
 from tfcap.files import atomic_file, read_json, write_json
 
@@ -30,7 +30,7 @@ class Mask:
     about: Mapping[str, Any]
 
     @classmethod
-    def of(cls, ids: np.ndarray, records: Records, **about: Any) -> Mask:
+    def of(cls, ids: np.ndarray, records: RecordIndex, **about: Any) -> Mask:
         """Returns the mask of `ids` over `records`."""
         return cls(ids.astype(np.int64), np.isin(records.ids, ids), {**about, "fingerprint": records.fingerprint})
 
@@ -41,7 +41,7 @@ class Mask:
         write_json(folder / f"{name}.json", dict(self.about))
 
     @classmethod
-    def load(cls, folder: Path, name: str, records: Records) -> Mask:
+    def load(cls, folder: Path, name: str, records: RecordIndex) -> Mask:
         """Returns the mask `name`; raises InputError if it is damaged or was made for other data."""
         about = read_json(folder / f"{name}.json")
         path = folder / f"{name}.npz"

@@ -7,11 +7,9 @@ resumed epoch starts in its middle at no cost.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-import os
-import zipfile
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import tfcap.quiet  # noqa: F401
 
@@ -19,69 +17,40 @@ import numpy as np
 
 import tensorflow as tf  # isort: skip
 
-from tfcap.errors import InputError
-from tfcap.files import hash_of, read_json
+from tfcap.data.record_index import RecordIndex
+from tfrecords_builder.features import parse_spec
 
 _PARSE_BLOCK = 512  # records parsed at a time when only their captions are wanted
 
 
-class Records:
-    """One split of a built data set, in record order.
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """What one record says, its pixels apart; height and width are of the stored image."""
 
-    Attributes:
-      folder: the version folder.
-      split: `train`, `validation` or `test`.
-      ids: int64 [N], the image ids.
-      fingerprint: hex digest of what the split holds; everything derived from it carries this.
-    """
+    image_id: int
+    filename: str
+    height: int
+    width: int
+    captions: list[str]
+    caption_ids: list[int]
 
-    def __init__(self, folder: Path, split: str, limit: int = 0) -> None:
-        manifest = read_json(folder / "tfcap.json")
-        if split not in manifest["splits"]:
-            raise InputError(f"{folder} has no such split", received=split, expected=" or ".join(manifest["splits"]))
-        described = manifest["splits"][split]
-        self.folder, self.split = folder, split
-        self._shards = [folder / shard["file"] for shard in described["shards"]]
-        parts = _index(folder / "tfcap_index.npz", split)
-        keep = slice(0, limit or None)
-        self.ids = parts["ids"][keep]
-        self._shard, self._offset, self._length = (parts[name][keep] for name in ("shard", "offset", "length"))
-        self.fingerprint = (
-            hash_of(described["fingerprint"], limit) if 0 < limit < described["records"] else described["fingerprint"]
-        )
-        if len(self.ids) == 0:
-            raise InputError(f"The {split} split of {folder} is empty", expected="at least one image with a caption")
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @functools.cached_property
-    def _files(self) -> list[int]:
-        return [os.open(path, os.O_RDONLY) for path in self._shards]
-
-    def raw(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
-        """Returns the serialised tf.train.Example at each position; raises InputError if a shard is cut short."""
-        found = []
-        for position in positions:
-            length = int(self._length[position])
-            payload = os.pread(self._files[self._shard[position]], length, int(self._offset[position]))
-            if len(payload) != length:
-                raise InputError(
-                    "A TFRecord file is cut short",
-                    received=self._shards[self._shard[position]],
-                    remedy="Delete the data set's folder and build it again.",
-                )
-            found.append(payload)
-        return found
+class Records(RecordIndex):
+    """The split's pictures, captions and known truths."""
 
     def picture(self, position: int) -> np.ndarray:
         """Returns the stored image, uint8 [H, W, 3]."""
         parsed = tf.io.parse_single_example(self.raw([position])[0], {"image": tf.io.FixedLenFeature([], tf.string)})
         return tf.io.decode_image(parsed["image"], channels=3, expand_animations=False).numpy()
 
-    def _parsed(self, features: dict[str, object]) -> list[dict[str, tf.Tensor]]:
-        blocks = [range(start, min(start + _PARSE_BLOCK, len(self))) for start in range(0, len(self), _PARSE_BLOCK)]
-        return [tf.io.parse_example(tf.constant(self.raw(block), dtype=tf.string), features) for block in blocks]
+    def _parsed(
+        self, features: dict[str, object], positions: Sequence[int] | np.ndarray | None = None
+    ) -> Iterator[dict[str, tf.Tensor]]:
+        """Yields the features of all records, or of those at `positions`, block by block."""
+        wanted = range(len(self)) if positions is None else positions
+        for start in range(0, len(wanted), _PARSE_BLOCK):
+            block = self.raw(wanted[start : start + _PARSE_BLOCK])
+            yield tf.io.parse_example(tf.constant(block, dtype=tf.string), features)
 
     @functools.cached_property
     def captions(self) -> list[list[str]]:
@@ -90,18 +59,17 @@ class Records:
         ragged = [block["captions/text"].to_list() for block in self._parsed(spec)]
         return [[text.decode() for text in texts] for block in ragged for texts in block]
 
+    def described(self, positions: Sequence[int] | np.ndarray) -> Iterator[Described]:
+        """Yields what the records at `positions` say, in that order."""
+        for block in self._parsed(parse_spec(with_image=False), positions):
+            columns = [block[f"image/{name}"].numpy().tolist() for name in ("id", "filename", "height", "width")]
+            columns += [block[f"captions/{name}"].to_list() for name in ("text", "id")]
+            for image_id, filename, height, width, texts, ids in zip(*columns, strict=True):
+                yield Described(image_id, filename.decode(), height, width, [text.decode() for text in texts], ids)
+
     def truth(self, name: str) -> np.ndarray | None:
         """Returns the known truth `name` (such as "noisy") as int64 [N], or None where the data set records none."""
         spec = {f"truth/{name}": tf.io.FixedLenFeature([], tf.int64, default_value=-1)}
-        values = np.concatenate([block[f"truth/{name}"].numpy() for block in self._parsed(spec)])
-        return None if (values == -1).all() else values
-
-
-def _index(path: Path, split: str) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as index:
-            return {name: index[f"{split}/{name}"] for name in ("ids", "shard", "offset", "length")}
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"The index {path} is damaged ({error})", remedy="Delete the data set's folder and build it again."
-        ) from None
+        if next(self._parsed(spec, [0]))[f"truth/{name}"][0] == -1:  # a data set records it for all images or for none
+            return None
+        return np.concatenate([block[f"truth/{name}"].numpy() for block in self._parsed(spec)])

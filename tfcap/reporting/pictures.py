@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -22,6 +22,8 @@ GAP = 18
 MARGIN = 24
 CARD_WIDTH = BOX + 2 * PADDING
 
+HEADING = "Bold: predicted caption. Grey: human captions. CIDEr x 100."
+
 PAPER, CARD, MAT, LINE = "#eef0f3", "#ffffff", "#f6f7f9", "#d5d9e0"
 INK, MUTED, ACCENT = "#14181f", "#5b6472", "#1f5fbf"
 
@@ -37,20 +39,31 @@ class Sample:
     label: str = ""
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """One picture with its captions and what is said of it."""
+
+    image: np.ndarray  # [H, W, 3] uint8, any size
+    captions: Sequence[str]
+    label: str
+    score: str
+
+
 @dataclasses.dataclass(frozen=True)
 class _Card:
-    """One sample, scaled and broken into lines."""
+    """One picture with its text, scaled and broken into lines."""
 
     picture: Image.Image
     label: Paragraph
     score: Paragraph
-    prediction: Paragraph
+    prediction: Paragraph | None
     references: list[Paragraph]
 
     @property
     def text_height(self) -> int:
         said = sum(paragraph.height + 6 for paragraph in self.references)
-        return self.score.height + 4 + self.prediction.height + 10 + said
+        predicted = self.prediction.height + 10 if self.prediction else 0
+        return self.score.height + 4 + predicted + said
 
 
 def samples_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
@@ -74,10 +87,17 @@ def sheet_pixels(samples: Sequence[Sample]) -> np.ndarray:
     return np.asarray(_sheet(samples))
 
 
+def columns_pixels(columns: Mapping[str, Sequence[Example]]) -> np.ndarray:
+    """Returns uint8 [H, W, 3]: a column for each heading, all of the same number of examples."""
+    cards = [_card_of(example, None, INK) for row in zip(*columns.values(), strict=True) for example in row]
+    return np.asarray(_drawn(cards, len(columns), list(columns)))
+
+
 def _sheet(samples: Sequence[Sample]) -> Image.Image:
     if not 1 <= len(samples) <= MAX_SAMPLES:
         raise InputError("A sheet has no place for that", received=f"{len(samples)} samples", expected="1 to 100")
-    return _drawn([_card(sample, place) for place, sample in enumerate(samples)])
+    cards = [_card(sample, place) for place, sample in enumerate(samples)]
+    return _drawn(cards, _columns(len(cards)), [HEADING])
 
 
 def _card(sample: Sample, place: int) -> _Card:
@@ -85,25 +105,31 @@ def _card(sample: Sample, place: int) -> _Card:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         received = f"{image.dtype} {list(image.shape)} at sample {place}"
         raise InputError("A sample's image cannot be shown", received=received, expected="uint8 [H, W, 3]")
-    score = "CIDEr " + (f"{100 * sample.score:.1f}" if math.isfinite(sample.score) else "-")
-    score_line = Paragraph(score, width=BOX, size=15, colour=ACCENT, bold=True)
-    room = BOX - round(score_line.font.getlength(score)) - 12
     silent = not sample.prediction.strip()
+    prediction = Paragraph(
+        "(no words)" if silent else sample.prediction,
+        width=BOX,
+        size=19,
+        colour=MUTED if silent else INK,
+        bold=True,
+        max_lines=4,
+    )
+    score = "CIDEr " + (f"{100 * sample.score:.1f}" if math.isfinite(sample.score) else "-")
+    return _card_of(Example(image, sample.references, sample.label, score), prediction, MUTED)
+
+
+def _card_of(example: Example, prediction: Paragraph | None, colour: str) -> _Card:
+    """Returns the card of an example, its captions in this colour below what was predicted."""
+    score = Paragraph(example.score, width=BOX, size=15, colour=ACCENT, bold=True)
+    room = BOX - round(score.font.getlength(example.score)) - 12
     return _Card(
-        picture=_fitted(image),
-        label=Paragraph(sample.label, width=room, size=13, colour=MUTED),
-        score=score_line,
-        prediction=Paragraph(
-            "(no words)" if silent else sample.prediction,
-            width=BOX,
-            size=19,
-            colour=MUTED if silent else INK,
-            bold=True,
-            max_lines=4,
-        ),
+        picture=_fitted(example.image),
+        label=Paragraph(example.label, width=room, size=13, colour=MUTED),
+        score=score,
+        prediction=prediction,
         references=[
-            Paragraph(reference, width=BOX - 16, size=15, colour=MUTED, max_lines=2)
-            for reference in [text for text in sample.references if text.strip()][:3]
+            Paragraph(caption, width=BOX - 16, size=15, colour=colour, max_lines=2)
+            for caption in [text for text in example.captions if text.strip()][:3]
         ],
     )
 
@@ -122,24 +148,19 @@ def _columns(samples: int) -> int:
     return samples if samples <= 4 else min(MAX_COLUMNS, math.ceil(math.sqrt(1.3 * samples)))
 
 
-def _drawn(cards: Sequence[_Card]) -> Image.Image:
-    """Returns the sheet: a heading, then rows of cards, each row as high as its longest text."""
-    columns = _columns(len(cards))
+def _drawn(cards: Sequence[_Card], columns: int, headings: Sequence[str]) -> Image.Image:
+    """Returns the sheet: the headings side by side, then rows of cards, each row as high as its longest text."""
     rows = [cards[start : start + columns] for start in range(0, len(cards), columns)]
     box_height = max(card.picture.height for card in cards)
     heights = [2 * PADDING + box_height + 10 + max(card.text_height for card in row) for row in rows]
     width = 2 * MARGIN + columns * CARD_WIDTH + (columns - 1) * GAP
-    heading = Paragraph(
-        "Bold: predicted caption. Grey: human captions. CIDEr x 100.",
-        width=width - 2 * MARGIN,
-        size=15,
-        colour=MUTED,
-        max_lines=2,
-    )
-    top = MARGIN + heading.height + 12
+    apart = (width - 2 * MARGIN + GAP) // len(headings)
+    above = [Paragraph(text, width=apart - GAP, size=15, colour=MUTED, max_lines=2) for text in headings]
+    top = MARGIN + max(heading.height for heading in above) + 12
     sheet = Image.new("RGB", (width, top + sum(heights) + GAP * (len(rows) - 1) + MARGIN), PAPER)
     draw = ImageDraw.Draw(sheet)
-    heading.draw(draw, MARGIN, MARGIN)
+    for place, heading in enumerate(above):
+        heading.draw(draw, MARGIN + place * apart, MARGIN)
     for row, height in zip(rows, heights, strict=True):
         for column, card in enumerate(row):
             _draw_card(sheet, draw, card, (MARGIN + column * (CARD_WIDTH + GAP), top), (box_height, height))
@@ -163,8 +184,9 @@ def _draw_card(
     card.label.draw(draw, left, top)
     card.score.draw(draw, left + BOX - score_width, top)
     top += card.score.height + 4
-    card.prediction.draw(draw, left, top)
-    top += card.prediction.height + 10
+    if card.prediction:
+        card.prediction.draw(draw, left, top)
+        top += card.prediction.height + 10
     for reference in card.references:
         draw.line((left + 3, top + 4, left + 3, top + reference.height - 5), fill=LINE, width=3)
         reference.draw(draw, left + 16, top)

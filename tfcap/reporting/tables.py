@@ -20,10 +20,10 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     rows = [("metric", "x 100", "95 % interval")]
     rows += [(name, *_times_100(metrics[name])) for name in metrics if _is_metric(name, metrics)]
     reasons = [_reason(name, metrics) for name in metrics if metrics[name] is None and f"{name}_missing" in metrics]
-    lines = _aligned(rows, "<><") + [line for reason in reasons for line in reason]
+    lines = aligned(rows, "<><") + [line for reason in reasons for line in reason]
     costs = _costs(metrics)
     if costs:
-        lines += ["", *_aligned(costs, "<<")]
+        lines += ["", *aligned(costs, "<<")]
     return "\n".join(lines)
 
 
@@ -87,7 +87,7 @@ def _minutes(seconds: float) -> str:
     return f"{minutes:.2f} min" if minutes >= 0.005 else "< 0.01 min"
 
 
-def _aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]], alignment: str) -> list[str]:
     """Returns one line a row; `alignment` has a `<` or `>` for each column."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

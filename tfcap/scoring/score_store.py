@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.data.records import Records
+from tfcap.data.record_index import RecordIndex
 from tfcap.errors import InputError
 from tfcap.files import read_json, write_json
 
 
-def describe(folder: Path, name: str, records: Records, about: Mapping[str, Any]) -> None:
+def describe(folder: Path, name: str, records: RecordIndex, about: Mapping[str, Any]) -> None:
     """Writes `name`.json beside `name`.npy; only then is the score complete."""
     write_json(folder / f"{name}.json", {"score": name, "fingerprint": records.fingerprint, **about})
 
 
-def load(folder: Path, name: str, records: Records) -> tuple[np.ndarray, dict[str, Any]] | None:
+def load(folder: Path, name: str, records: RecordIndex) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Returns the scores [N], or sketches [N, S], in record order and what is said of them, or None if there are none.
 
     Raises:

@@ -1,0 +1,77 @@
+"""What a built data set says of a split without a record being read: ids, fingerprint and where each record lies.
+
+NumPy alone, so that masks can be made without TensorFlow.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tfcap.errors import InputError
+from tfcap.files import hash_of, read_json
+
+
+class RecordIndex:
+    """One split of a built data set, in record order.
+
+    Attributes:
+      folder: the version folder.
+      split: `train`, `validation` or `test`.
+      ids: int64 [N], the image ids.
+      fingerprint: hex digest of what the split holds; everything derived from it carries this.
+    """
+
+    def __init__(self, folder: Path, split: str, limit: int = 0) -> None:
+        manifest = read_json(folder / "tfcap.json")
+        if split not in manifest["splits"]:
+            raise InputError(f"{folder} has no such split", received=split, expected=" or ".join(manifest["splits"]))
+        described = manifest["splits"][split]
+        self.folder, self.split = folder, split
+        self._shards = [folder / shard["file"] for shard in described["shards"]]
+        parts = _index(folder / "tfcap_index.npz", split)
+        keep = slice(0, limit or None)
+        self.ids = parts["ids"][keep]
+        self._shard, self._offset, self._length = (parts[name][keep] for name in ("shard", "offset", "length"))
+        self.fingerprint = (
+            hash_of(described["fingerprint"], limit) if 0 < limit < described["records"] else described["fingerprint"]
+        )
+        if len(self.ids) == 0:
+            raise InputError(f"The {split} split of {folder} is empty", expected="at least one image with a caption")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @functools.cached_property
+    def _files(self) -> list[int]:
+        return [os.open(path, os.O_RDONLY) for path in self._shards]
+
+    def raw(self, positions: Sequence[int] | np.ndarray) -> list[bytes]:
+        """Returns the serialised tf.train.Example at each position; raises InputError if a shard is cut short."""
+        found = []
+        for position in positions:
+            length = int(self._length[position])
+            payload = os.pread(self._files[self._shard[position]], length, int(self._offset[position]))
+            if len(payload) != length:
+                raise InputError(
+                    "A TFRecord file is cut short",
+                    received=self._shards[self._shard[position]],
+                    remedy="Delete the data set's folder and build it again.",
+                )
+            found.append(payload)
+        return found
+
+
+def _index(path: Path, split: str) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as index:
+            return {name: index[f"{split}/{name}"] for name in ("ids", "shard", "offset", "length")}
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"The index {path} is damaged ({error})", remedy="Delete the data set's folder and build it again."
+        ) from None

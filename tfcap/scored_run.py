@@ -1,0 +1,83 @@
+"""A run folder opened for its scores: what they are and of which data, without TensorFlow and without a record read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfcap import registry
+from tfcap.data.record_index import RecordIndex
+from tfcap.errors import InputError
+from tfcap.run_folder import description_of
+from tfcap.scoring import score_store
+from tfcap.settings import Settings
+
+
+class ScoredRun:
+    """The scores of a run's train split.
+
+    Attributes:
+      path: the run folder.
+      settings: of the run, with what the command line changes.
+      index: of the train split that the run scored.
+      scores: float32 [N] by name, in record order.
+      about: what is said of each score, by name.
+    """
+
+    def __init__(self, where: Path, **changes: Any) -> None:
+        """Reads the scores of a run folder, or those of one score file in it.
+
+        Raises:
+          InputError: `where` is neither, there is no score, one is damaged or of other data, or the data set is gone.
+        """
+        one = where.suffix in (".npy", ".json") and where.is_file()
+        self.path = where.resolve().parent.parent if one else where
+        if not (self.path / "experiment.json").is_file():
+            raise InputError(
+                "There is no run", received=where, expected="the folder of a run, or a score file in its scores/"
+            )
+        described, fingerprints = description_of(self.path)
+        self.settings = described.replace(**changes)
+        self.index = _index(self.settings, fingerprints["train"])
+        self.folder = self.path / "scores"
+        names = [where.stem] if one else [name for name in registry.SCORES if (self.folder / f"{name}.json").exists()]
+        if not names or names[0] not in registry.SCORES:
+            raise InputError(
+                "There is no score of images",
+                received=where,
+                expected="one of " + ", ".join(f"scores/{name}.npy" for name in registry.SCORES) + " with its .json",
+                remedy="python -m tfcap.main --selector=loss makes one.",
+            )
+        self.scores: dict[str, np.ndarray] = {}
+        self.about: dict[str, dict[str, Any]] = {}
+        for name in names:
+            found = score_store.load(self.folder, name, self.index)
+            if found is None:
+                raise InputError(
+                    "A score file has lost its description", received=where, expected=f"{name}.json beside"
+                )
+            self.scores[name], self.about[name] = found
+
+
+def _index(settings: Settings, fingerprint: str) -> RecordIndex:
+    """Returns the train split with this fingerprint, which says more than any name, under --data_dir."""
+    damaged = None
+    data_dir = Path(settings.data.data_dir).expanduser()
+    for manifest in sorted(data_dir.glob(f"{settings.data.dataset}/*/[0-9]*/tfcap.json")):
+        try:
+            index = RecordIndex(manifest.parent, "train", settings.data.limit)
+        except InputError as error:
+            damaged = error
+        else:
+            if index.fingerprint == fingerprint:
+                return index
+    if damaged is not None:
+        raise damaged
+    raise InputError(
+        "The data set of the run is not there",
+        received=f"--data_dir={settings.data.data_dir}",
+        expected=f"{settings.data.dataset} with the fingerprint {fingerprint[:12]}",
+        remedy="Say --data_dir, or build it with python -m tfrecords_builder.",
+    )
