@@ -24,11 +24,11 @@ ORDER = (
     ("run_folder",),
     ("training", "export"),
     ("scoring", "distillation"),
-    ("preparation", "validation"),
+    ("preparation", "validation", "scored_run"),
     ("scores",),
     ("experiment",),
     ("study",),
-    ("main", "caption"),
+    ("main", "caption", "select", "inspect"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -30,7 +30,13 @@ from tfcap.scoring import score_store
 from tfcap.settings import Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_SCRIPTS = {"main": "tfcap/main.py", "builder": "tfrecords_builder/__main__.py", "caption": "tfcap/caption.py"}
+_SCRIPTS = {
+    "main": "tfcap/main.py",
+    "builder": "tfrecords_builder/__main__.py",
+    "caption": "tfcap/caption.py",
+    "select": "tfcap/select.py",
+    "inspect": "tfcap/inspect.py",
+}
 
 
 class Place:
@@ -214,22 +220,52 @@ def _scores(damage: str) -> Callable[[Place], list[str]]:
     """A run that has come as far as its scores, and these are damaged."""
 
     def given(place: Place) -> list[str]:
-        settings = Settings().replace(**place.toy, run_dir=str(place.run_dir), selector="loss").resolve()
-        records = {split: Records(place.scenes, split) for split in ("train", "validation", "test")}
-        RunFolder(settings).describe({split: one.fingerprint for split, one in records.items()})
-        shutil.copy(place.finished / "vocabulary.txt", place.run_dir)
-        of = records["test" if damage == "fingerprint" else "train"]
-        score_store.describe(place.run_dir / "scores", "loss", of, {"unit": "nats", "seed": 0, "seconds": 1.0})
-        path = place.run_dir / "scores" / "loss.npy"
-        scores = np.arange(len(records["train"]), dtype=np.float32)
-        if damage == "nan":
-            scores[3] = np.nan
-        np.save(path, scores)
-        if damage in ("cut", "empty"):
-            path.write_bytes(path.read_bytes()[: 100 if damage == "cut" else 0])
+        _run_with_scores(place, damage)
         return place.arguments(selector="loss")
 
     return given
+
+
+def _run_with_scores(place: Place, damage: str = "") -> None:
+    settings = Settings().replace(**place.toy, run_dir=str(place.run_dir), selector="loss").resolve()
+    records = {split: Records(place.scenes, split) for split in ("train", "validation", "test")}
+    RunFolder(settings).describe({split: one.fingerprint for split, one in records.items()})
+    shutil.copy(place.finished / "vocabulary.txt", place.run_dir)
+    of = records["test" if damage == "fingerprint" else "train"]
+    score_store.describe(place.run_dir / "scores", "loss", of, {"unit": "nats", "seed": 0, "seconds": 1.0})
+    path = place.run_dir / "scores" / "loss.npy"
+    scores = np.arange(len(records["train"]), dtype=np.float32)
+    if damage == "nan":
+        scores[3] = np.nan
+    np.save(path, scores)
+    if damage in ("cut", "empty"):
+        path.write_bytes(path.read_bytes()[: 100 if damage == "cut" else 0])
+
+
+def _select(damage: str = "", **changes: object) -> Callable[[Place], list[str]]:
+    """Asks for masks from a run with scores; a flag that is None is left out."""
+
+    def given(place: Place) -> list[str]:
+        _run_with_scores(place, damage)
+        place.file("thesis.txt", "mine")
+        said = {"scores": place.run_dir, "selector": "loss", "out": place.here / "masks", **changes}
+        return [f"--{name}={value}" for name, value in said.items() if value is not None]
+
+    return given
+
+
+def _inspect(damage: str = "", *more: str) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        _run_with_scores(place, damage)
+        place.file("thesis.txt", "mine")
+        return [str(place.run_dir), *more]
+
+    return given
+
+
+def _without_pyarrow(place: Place) -> list[str]:
+    place.monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    return _select(formats="parquet")(place)
 
 
 def _checkpoint(damage: str, *done: str) -> Callable[[Place], list[str]]:
@@ -435,6 +471,49 @@ KINDS = {
     "caption of a cut header": Kind(
         "cut.png cannot be captioned", _picture("cut.png", b"\x89PNG\r\n\x1a\n"), "caption"
     ),
+    "select without scores": Kind("--scores is missing", _select(scores=None), "select"),
+    "select without a place": Kind("--out is missing", _select(out=None), "select"),
+    "select from what is no run": Kind("There is no run.*/absent", _select(scores="/absent"), "select", alone=True),
+    "select from a run without scores": Kind(
+        "There is no score of images.*--selector=loss",
+        lambda place: [f"--scores={place.finished}", f"--out={place.here / 'masks'}"],
+        "select",
+    ),
+    "select from a cut score file": Kind("score file .*loss.npy is damaged", _select("cut"), "select"),
+    "select from an empty score file": Kind("score file .*loss.npy is damaged", _select("empty"), "select"),
+    "select from scores of other data": Kind("loss.npy were made for other data", _select("fingerprint"), "select"),
+    "select from scores that are not numbers": Kind("score loss of image [0-9]+ is NaN", _select("nan"), "select"),
+    "select without the data": Kind("data set of the run is not there", _select(data_dir="/absent"), "select"),
+    "select by a score that is not there": Kind("does not have: el2n", _select(selector="el2n"), "select"),
+    "select by embeddings": Kind(
+        "does not have: embedding.*--selector=k_center", _select(selector="k_center"), "select"
+    ),
+    "select with a mixture that cannot be read": Kind(
+        "--mixture cannot be read", _select(selector="mixed", mixture="loss:half"), "select"
+    ),
+    "select in an unknown format": Kind(
+        "Unknown format.*'csv'.*text, parquet, coco", _select(formats="text,csv"), "select"
+    ),
+    "select as Parquet without pyarrow": Kind("pyarrow, which is not installed", _without_pyarrow, "select"),
+    **{
+        f"select the fractions {words!r}": Kind("--fractions cannot be read", _select(fractions=words), "select")
+        for words in ("half", "0.5,", "0", "0.5,1.5", "nan", "")
+    },
+    "select a fraction that keeps no image": Kind(
+        "--fraction keeps no image", _select(fractions="0.5,0.001"), "select"
+    ),
+    "select into a file": Kind("refused.*--out=thesis.txt", _select(out="thesis.txt"), "select"),
+    "select into a folder that cannot be": Kind("refused.*--out=/dev/null/m", _select(out="/dev/null/m"), "select"),
+    "inspect without a run": Kind("One run must be named", [], "inspect"),
+    "inspect what is no run": Kind("There is no run.*/absent", ["/absent"], "inspect", alone=True),
+    "inspect a run without scores": Kind("There is no score", lambda place: [str(place.finished)], "inspect"),
+    "inspect a cut score file": Kind("score file .*loss.npy is damaged", _inspect("cut"), "inspect"),
+    "inspect scores that are not numbers": Kind("score loss of image [0-9]+ is NaN", _inspect("nan"), "inspect"),
+    "inspect scores of other data": Kind("loss.npy were made for other data", _inspect("fingerprint"), "inspect"),
+    "inspect into a place that cannot be": Kind(
+        "refused.*/dev/null/a.png", _inspect("", "--out=/dev/null/a.png"), "inspect"
+    ),
+    "inspect into a folder": Kind("refused.*run/scores", _inspect("", "--out=run/scores"), "inspect"),
     "caption of a PNG bomb": Kind(
         "bomb.png cannot be captioned.*too many pixels", _picture("bomb.png", _png_header(60_000, 60_000)), "caption"
     ),
@@ -452,7 +531,8 @@ def _listing(folder: Path) -> dict[str, str]:
 
 
 def _alone(kind: Kind, arguments: list[str], folder: Path) -> tuple[int, str]:
-    command = [sys.executable, str(_REPOSITORY / _SCRIPTS[kind.command]), *arguments]
+    module = _SCRIPTS[kind.command].removesuffix("/__main__.py").removesuffix(".py").replace("/", ".")
+    command = [sys.executable, "-m", module, *arguments]  # by path, tfcap/inspect.py would hide Python's own
     environment = {**os.environ, "PYTHONPATH": str(_REPOSITORY)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stderr

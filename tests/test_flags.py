@@ -11,7 +11,7 @@ import pytest
 
 import flags
 from tfcap.errors import InputError, TrainingDiverged
-from tfcap.settings import Settings
+from tfcap.settings import InspectSettings, SelectSettings, Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))
@@ -25,10 +25,13 @@ def test_every_group_of_settings_has_flags():
     assert list(flags.GROUPS) == [field.name for field in dataclasses.fields(Settings)]
 
 
-@pytest.mark.parametrize("group", flags.GROUPS)
+OWN = {"select": SelectSettings, "inspect": InspectSettings}  # groups of one command
+
+
+@pytest.mark.parametrize("group", [*flags.GROUPS, *OWN])
 def test_every_field_has_a_help_text_and_every_help_text_a_field(group):
     words = importlib.import_module(f"flags.{group}").HELP
-    fields = [field.name for field in dataclasses.fields(getattr(Settings(), group))]
+    fields = [field.name for field in dataclasses.fields(OWN.get(group) or getattr(Settings(), group))]
     assert list(words) == fields
     for name, text in words.items():
         assert text[0].isupper() and text.endswith(".") and "\n" not in text, name
@@ -104,6 +107,24 @@ def test_parsing_twice_does_not_add_up():
     assert _parse() == Settings()
 
 
+def test_a_command_returns_what_was_said_and_its_argument():
+    said = flags.parse_said(["program", "runs/x", "--out=a.png", "--seed=3"], ("inspect",), "", ("seed",), "run")
+    assert said == {"out": "a.png", "seed": 3, "run": "runs/x"}
+    for arguments in ([], ["a", "b"]):
+        with pytest.raises(InputError, match="One run must be named. Received: (none|a b)"):
+            flags.parse_said(["program", *arguments], ("inspect",), "", argument="run")
+    with pytest.raises(InputError, match="Unknown command line flag 'epochs'"):
+        flags.parse_said(["program", "--epochs=3"], ("select",), "", ("seed",))
+
+
+def test_help_says_which_flags_are_as_in_the_run(capsys):
+    with pytest.raises(SystemExit):
+        flags.parse_said(["program", "--help"], ("select",), "", ("strata",))
+    text = " ".join(capsys.readouterr().out.split())
+    assert "(in [1, 1e+06] strata; default: as in the run)" in text
+    assert "joined by commas; default: '0.25,0.5,0.75')" in text and "--seed" not in text
+
+
 # Ending.
 
 
@@ -155,7 +176,9 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
 """
 
 
-@pytest.mark.parametrize("module", ["tfcap.main", "tfrecords_builder", "tfcap.caption"])
+@pytest.mark.parametrize(
+    "module", ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect"]
+)
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
 def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):
     program = _PROBE.format(module=module, argument=argument)

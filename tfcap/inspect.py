@@ -52,8 +52,10 @@ def _views(run: ScoredRun, records: Records) -> list[ScoreView]:
     noisy, types = records.truth("noisy"), records.truth("scene_type")
     kept = budget_of(run.settings.selection.fraction, len(records))
     views = []
-    for name, values in run.scores.items():
-        order = Signals(records.ids, run.scores).descending(values)
+    signals = Signals(records.ids, run.scores)
+    for name in run.scores:
+        values = signals.score(name)
+        order = signals.descending(values)
         views.append(
             ScoreView(
                 name,
@@ -75,9 +77,9 @@ def _examples(records: Records, values: np.ndarray, order: np.ndarray, noisy: np
 
     middle = max(0, (len(order) - _PICTURES) // 2)
     shown = {
-        "Highest scores: the hardest": order[:_PICTURES],
-        "Around the median": order[middle : middle + _PICTURES],
-        "Lowest scores: the easiest": order[::-1][:_PICTURES],
+        "Highest scores": order[:_PICTURES],
+        "Median": order[middle : middle + _PICTURES],
+        "Lowest scores": order[::-1][:_PICTURES],
     }
     return {
         heading: [

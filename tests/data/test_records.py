@@ -115,3 +115,15 @@ def test_a_damaged_index_is_named(damaged, damage):
     path.write_bytes(path.read_bytes()[:-40] if damage is None else damage)
     with pytest.raises(InputError, match=r"The index .*tfcap_index.npz is damaged.*build it again"):
         Records(damaged, "train")
+
+
+def test_described_says_what_the_records_at_the_positions_say(scenes, monkeypatch):
+    monkeypatch.setattr("tfcap.data.records._PARSE_BLOCK", 2)
+    whole, records = _sequential(scenes, "train"), Records(scenes, "train")
+    for position, said in zip([47, 3, 0], records.described([47, 3, 0]), strict=True):
+        feature = tf.train.Example.FromString(whole[position]).features.feature
+        assert said.image_id == feature["image/id"].int64_list.value[0] == records.ids[position]
+        assert said.filename.encode() == feature["image/filename"].bytes_list.value[0]
+        assert (said.height, said.width) == (96, 96)
+        assert said.captions == records.captions[position]
+        assert said.caption_ids == list(feature["captions/id"].int64_list.value)

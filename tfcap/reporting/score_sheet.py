@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, PercentFormatter
 from PIL import Image
 
 from tfcap.errors import InputError
@@ -30,6 +30,7 @@ WIDTH = 2 * MARGIN + 3 * CARD_WIDTH + 2 * GAP  # pixels: three cards side by sid
 DPI = 120
 FONT = 9.5  # points
 MIDDLE, DARK = "#9aa3b0", "#14181f"  # apart in grey, too
+LONG_TAIL = 8  # times the median: a score that goes further is drawn over a logarithmic axis
 LOOKED_AT = (0.05, 0.1, 0.25, 0.5)
 
 
@@ -69,9 +70,9 @@ def score_sheet(path: str | os.PathLike[str], views: Sequence[ScoreView], subset
     Raises:
       InputError: a score has no finite value.
     """
-    parts = [part for view in views for part in (_charts(view), columns_pixels(view.examples))]
+    parts = [part for view in views for part in (_pixels(_charts(view)), columns_pixels(view.examples))]
     if len(subsets) > 1:
-        parts.append(_overlap(subsets))
+        parts.append(_pixels(_overlap(subsets)))
     sheet = Image.fromarray(np.concatenate(parts))
     with atomic_file(path) as temporary:
         sheet.save(temporary, format="PNG")
@@ -114,29 +115,34 @@ def _percent(values: np.ndarray) -> list[str]:
     return [f"{100 * value:.1f} %" for value in values]
 
 
-def _figure(height: float) -> tuple[Figure, FigureCanvasAgg]:
+def _figure(height: float) -> Figure:
     figure = Figure(figsize=(WIDTH / DPI, height), dpi=DPI, layout="constrained")
-    return figure, FigureCanvasAgg(figure)
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(w_pad=MARGIN / DPI / 2, h_pad=0.1)
+    return figure
 
 
-def _pixels(canvas: FigureCanvasAgg) -> np.ndarray:
+def _pixels(figure: Figure) -> np.ndarray:
+    """Returns uint8 [H, WIDTH, 3]."""
+    canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
-def _charts(view: ScoreView) -> np.ndarray:
-    """Returns the row of charts of one score, uint8 [H, WIDTH, 3]."""
+def _charts(view: ScoreView) -> Figure:
+    """Returns the row of charts of one score."""
     charts = [_histogram]
     charts += [_noise] if view.noisy is not None else []
     charts += [_types] if view.types is not None else []
-    figure, canvas = _figure(3.3)
+    figure = _figure(3.5)
     figure.suptitle(view.name, x=MARGIN / WIDTH, ha="left", fontsize=13, fontweight="bold", color=INK)
     for axes, draw in zip(figure.subplots(1, len(charts), squeeze=False)[0], charts, strict=True):
         draw(axes, view)
-        axes.tick_params(labelsize=FONT - 0.5)
+        axes.tick_params(which="both", labelsize=FONT - 0.5)
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
-    return _pixels(canvas)
+    return figure
 
 
 def _histogram(axes: Axes, view: ScoreView) -> None:
@@ -144,15 +150,20 @@ def _histogram(axes: Axes, view: ScoreView) -> None:
     if not finite.any():
         raise InputError(f"The score {view.name} has no value to draw", received=f"{len(finite)} that are not finite")
     values = view.values[finite].astype(np.float64)
-    edges = np.histogram_bin_edges(values, bins=int(np.clip(np.sqrt(len(values)), 8, 50))).tolist()
-    axes.hist(values, edges, color=MIDDLE, label="all")
+    low, high, bins = values.min(), values.max(), int(np.clip(np.sqrt(len(values)), 8, 50))
+    long_tail = low > 0 and high > LONG_TAIL * np.median(values)
+    edges = np.geomspace(low, high, bins + 1) if long_tail else np.histogram_bin_edges(values, bins)
+    axes.hist(values, edges.tolist(), color=MIDDLE, label="all")
     if view.noisy is not None:
-        axes.hist(values[view.noisy[finite]], edges, color=DARK, label="wrong captions")
-    axes.axvline(view.cut, color=INK, linewidth=1.3, linestyle="--")
-    part = f"highest {100 * view.kept / len(view.values):.3g} %: right of the line"
-    _finish(axes, part, textwrap.fill(view.unit, 44), "images")
-    if view.noisy is not None:
-        axes.legend(frameon=False, fontsize=FONT - 0.5)
+        axes.hist(values[view.noisy[finite]], edges.tolist(), color=DARK, label="wrong captions")
+    part = f"highest {100 * view.kept / len(view.values):.3g} %"
+    axes.axvline(view.cut, color=INK, linewidth=1.3, linestyle="--", label=part)
+    if long_tail:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
+    _finish(axes, "Distribution", textwrap.fill(view.unit, 44), "images")
 
 
 def _noise(axes: Axes, view: ScoreView) -> None:
@@ -161,22 +172,20 @@ def _noise(axes: Axes, view: ScoreView) -> None:
     precision, recall = precision_and_recall(view.order, view.noisy)
     part = np.arange(1, len(recall) + 1) / len(recall)
     axes.plot(part, recall, color=DARK, linewidth=1.8, label="recall")
-    axes.plot(part, part, color=DARK, linewidth=1, linestyle=":", label="recall by chance")
-    axes.plot(part, precision, color=MIDDLE, linewidth=1.8, label="precision")
+    axes.plot(part, part, color=DARK, linewidth=1.1, linestyle=":", label="its chance")
+    axes.plot(part, precision, color=MIDDLE, linewidth=2.2, label="precision")
     _as_parts(axes)
     _finish(axes, "Wrong captions found", "highest scores looked at", "")
-    axes.legend(frameon=False, fontsize=FONT - 0.5)
 
 
 def _types(axes: Axes, view: ScoreView) -> None:
     if view.types is None:
         return
     part = np.arange(1, len(view.order) + 1) / len(view.order)
-    axes.plot(part, types_seen(view.order, view.types), color=DARK, linewidth=1.8, label="highest score first")
-    axes.plot(part, types_seen_by_chance(view.types), color=DARK, linewidth=1, linestyle=":", label="by chance")
+    axes.plot(part, types_seen(view.order, view.types), color=DARK, linewidth=1.8, label="highest first")
+    axes.plot(part, types_seen_by_chance(view.types), color=DARK, linewidth=1.1, linestyle=":", label="by chance")
     _as_parts(axes)
     _finish(axes, "Scene types shown", "highest scores kept", "")
-    axes.legend(frameon=False, fontsize=FONT - 0.5, loc="lower right")
 
 
 def _as_parts(axes: Axes) -> None:
@@ -188,16 +197,30 @@ def _as_parts(axes: Axes) -> None:
 
 
 def _finish(axes: Axes, title: str, across: str, up: str) -> None:
-    axes.set_title(title, fontsize=FONT + 0.5, loc="left")
+    """Titles the chart; its legend goes between title and chart, where no line can run through it."""
+    axes.set_title(title, fontsize=FONT + 1, loc="left", pad=20)
     axes.set_xlabel(across, fontsize=FONT)
     axes.set_ylabel(up, fontsize=FONT)
+    legend = axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=3,
+        frameon=False,
+        fontsize=FONT - 1,
+        handlelength=1.3,
+        handletextpad=0.5,
+        columnspacing=1,
+        borderaxespad=0.2,
+        borderpad=0,
+    )
+    legend.set_in_layout(False)  # or the chart would be made as narrow as the legend leaves it
 
 
-def _overlap(subsets: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Returns the matrix of Jaccard indices, with what chance would give in parentheses, uint8 [H, WIDTH, 3]."""
+def _overlap(subsets: Mapping[str, np.ndarray]) -> Figure:
+    """Returns the matrix of Jaccard indices, with what chance would give in parentheses."""
     found, by_chance = jaccard([*subsets.values()]), jaccard_by_chance([*subsets.values()])
     count = len(subsets)
-    figure, canvas = _figure(1.6 + 0.5 * count)
+    figure = _figure(1.6 + 0.5 * count)
     axes = figure.subplots()
     axes.imshow(found, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for row in range(count):
@@ -210,4 +233,4 @@ def _overlap(subsets: Mapping[str, np.ndarray]) -> np.ndarray:
     axes.set_yticks(range(count), names, fontsize=FONT)
     axes.tick_params(length=0)
     axes.set_title("Overlap of what is kept: Jaccard index (by chance)", fontsize=FONT + 0.5, loc="left", color=MUTED)
-    return _pixels(canvas)
+    return figure
