@@ -167,6 +167,8 @@ def test_the_figure_goes_to_the_run_and_is_replaced(toy_flags, tmp_path, capsys)
     inspect_command.main(["inspect", str(run)])
     with Image.open(run / "scores.png") as image:
         first = np.asarray(image)
+    _select(run, run / "masks", fractions="0.75", formats="coco")  # the run's own mask once more, and a JSON beside it
+    capsys.readouterr()
     inspect_command.main(["inspect", str(run)])
     with Image.open(run / "scores.png") as image:
         np.testing.assert_array_equal(np.asarray(image), first)

@@ -22,6 +22,7 @@ from tfcap.selection import Signals, budget_of
 
 if TYPE_CHECKING:
     from tfcap.data.records import Records
+    from tfcap.reporting.pictures import Example
     from tfcap.reporting.score_sheet import ScoreView
 
 _PICTURES = 2  # at each end and in the middle
@@ -71,7 +72,9 @@ def _views(run: ScoredRun, records: Records) -> list[ScoreView]:
     return views
 
 
-def _examples(records: Records, values: np.ndarray, order: np.ndarray, noisy: np.ndarray | None) -> dict:
+def _examples(
+    records: Records, values: np.ndarray, order: np.ndarray, noisy: np.ndarray | None
+) -> dict[str, list[Example]]:
     """Returns the pictures with the highest, middle and lowest scores, by heading."""
     from tfcap.reporting.pictures import Example
 
@@ -98,7 +101,8 @@ def _examples(records: Records, values: np.ndarray, order: np.ndarray, noisy: np
 def _subsets(run: ScoredRun, views: Sequence[ScoreView]) -> dict[str, np.ndarray]:
     """Returns the run's masks, and what the highest of each score would be where no mask is just that, bool [N]."""
     folder = run.path / "masks"
-    found = {path.stem: Mask.load(folder, path.stem, run.index).mask for path in sorted(folder.glob("*.json"))}
+    names = [path.stem for path in sorted(folder.glob("*.npz")) if path.with_suffix(".json").exists()]
+    found = {name: Mask.load(folder, name, run.index).mask for name in names}
     for view in views:
         highest = np.zeros(len(run.index), bool)
         highest[view.order[: view.kept]] = True

@@ -25,6 +25,7 @@ from tfcap.reporting.tables import aligned
 from tfcap.scored_run import ScoredRun
 from tfcap.selection import Signals, budget_of
 from tfcap.settings import SelectSettings
+from tfrecords_builder import integrity
 
 _OF_RUN = ("data_dir", "selector", "selection_score", "noise_cut", "strata", "mixture", "seed", "progress")
 
@@ -40,9 +41,11 @@ def main(argv: Sequence[str]) -> None:
         if not getattr(asked, name):
             raise InputError(f"--{name} is missing", expected=f"--{name}=...", remedy="See --help.")
     run = ScoredRun(Path(asked.scores), **said)
-    if len(run.scores) == 1 and "selection_score" not in said:
+    if len(run.scores) == 1 and "selection_score" not in said:  # then that one is meant
         run.settings = run.settings.replace(selection_score=next(iter(run.scores)))
     masks = [_mask(run, part) for part in parts]
+    if "coco" in forms:
+        integrity.check(run.index.folder)  # its records will be read
     out = Path(asked.out)
     with refusal_explained(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
@@ -50,8 +53,8 @@ def main(argv: Sequence[str]) -> None:
         for part, mask in zip(parts, masks, strict=True):
             name = f"{run.settings.selection.selector}-{part:g}"
             _write(run, mask, out, name, forms)
-            written = " ".join([".npz", ".json", *(SUFFIXES[form] for form in forms)])
-            rows.append((f"{part:g}", f"{len(mask.ids):,}", f"{out / name}{{{written.replace(' ', ',')}}}"))
+            written = ",".join([".npz", ".json", *(SUFFIXES[form] for form in forms)])
+            rows.append((f"{part:g}", f"{len(mask.ids):,}", f"{out / name}{{{written}}}"))
     print("\n".join(aligned(rows, "<><")))
 
 

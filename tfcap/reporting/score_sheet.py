@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, PercentFormatter
 from PIL import Image
 
@@ -116,11 +117,8 @@ def _percent(values: np.ndarray) -> list[str]:
 
 
 def _figure(height: float) -> Figure:
-    figure = Figure(figsize=(WIDTH / DPI, height), dpi=DPI, layout="constrained")
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.set(w_pad=MARGIN / DPI / 2, h_pad=0.1)
-    return figure
+    engine = ConstrainedLayoutEngine(w_pad=MARGIN / DPI / 2, h_pad=0.1)
+    return Figure(figsize=(WIDTH / DPI, height), dpi=DPI, layout=engine)
 
 
 def _pixels(figure: Figure) -> np.ndarray:
