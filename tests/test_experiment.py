@@ -84,7 +84,8 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
     ids=lambda said: said["selector"],
 )
 def test_a_selector_gets_its_signals(frozen_flags, tmp_path, said):
-    settings = Settings().replace(**frozen_flags, **said, proxy_epochs=0, run_dir=str(tmp_path / "run"))
+    asked = {**frozen_flags, **said, "proxy_epochs": 0, "run_dir": str(tmp_path / "run")}
+    settings = Settings().replace(**asked)
     prep = Preparation(settings.resolve())
     mask = experiment.select(prep)
     assert len(set(mask.ids.tolist())) == int(0.75 * len(prep.records["train"])) == mask.mask.sum()
