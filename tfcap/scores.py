@@ -71,7 +71,8 @@ def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) ->
     model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(settings.training.epochs))
     size = prep.replicas.rounded_batch_size(settings.selection.score_batch_size)
     plain = Inputs(records, settings.data.image_size, "none", prep.inputs(split).features)
-    batches = SequentialBatches(plain, np.arange(len(records)), size, prep.captions[split])
+    by_length = np.argsort(prep.captions[split].longest(), kind="stable")  # a batch is padded to its longest caption
+    batches = SequentialBatches(plain, by_length, size, prep.captions[split])
     folder: Path = prep.folder / "scores"
     seconds = score(signal, model, batches, prep.replicas, settings.training.xla, folder, name, prep.progress)
     return {**about, "train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}

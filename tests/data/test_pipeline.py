@@ -189,6 +189,12 @@ def test_only_training_augments(records, captions):
     _same({str(p): i for p, i in plain.items()}, {str(p): i for p, i in augmenting.items()})
 
 
+def test_the_longest_caption_of_each_record(captions):
+    lengths = (captions.tokens != PAD).sum(axis=1)
+    expected = [lengths[captions.start[n] : captions.start[n + 1]].max() for n in range(48)]
+    assert captions.longest().tolist() == expected and len(set(expected)) > 1
+
+
 # Sequential batches.
 
 

@@ -113,11 +113,11 @@ def test_a_row_of_padding_scores_zero_and_not_nan():
 
 
 @pytest.mark.parametrize("name", ["gradient_norm", "loss"])
-def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name):
-    replicas = connect(TrainingSettings(strategy="single"))
-    seconds = score(
-        SCORES[name](SelectionSettings()), _model(False), batches(_COUNT, 4), replicas, False, tmp_path, name, False
-    )
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name, backwards):
+    replicas, signal = connect(TrainingSettings(strategy="single")), SCORES[name](SelectionSettings())
+    passed = batches(_COUNT, 4, backwards=backwards)
+    seconds = score(signal, _model(False), passed, replicas, False, tmp_path, name, False)
     found = np.load(tmp_path / f"{name}.npy")
     assert found.dtype == np.float32 and found.shape == (_COUNT,) and seconds > 0
     np.testing.assert_allclose(found, _references(False)[0 if name == "gradient_norm" else 1], rtol=1e-4)

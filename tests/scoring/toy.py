@@ -20,12 +20,12 @@ class ToyImages:
             yield "images", self.images[block]
 
 
-def batches(count: int, size: int, *, images: bool = False) -> SequentialBatches:
-    """Returns `count` examples in record order, `size` at a time; image n has 1 + n % 3 captions."""
+def batches(count: int, size: int, *, images: bool = False, backwards: bool = False) -> SequentialBatches:
+    """Returns `count` examples in record order or backwards, `size` at a time; image n has 1 + n % 3 captions."""
     rng, records = np.random.default_rng(0), ToyRecords(count)
     if images:
         inputs = ToyImages(rng.integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8))
     else:
         inputs = Inputs(records, 16, features=rng.normal(size=(count, FEATURES)).astype(np.float32))
     captions = Captions(records, WordTokenizer(WORDS, max_tokens=6))
-    return SequentialBatches(inputs, np.arange(count), size, captions)
+    return SequentialBatches(inputs, np.arange(count)[:: -1 if backwards else 1], size, captions)

@@ -44,6 +44,10 @@ class Captions:
         self.tokens = tokenizer.encode([text for texts in records.captions for text in texts])
         self.most = max(counts)
 
+    def longest(self) -> np.ndarray:
+        """Returns the number of tokens of each record's longest caption, int64 [N]."""
+        return np.maximum.reduceat((self.tokens != PAD).sum(axis=1), self.start[:-1])
+
     def draw(self, ids: np.ndarray, positions: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Returns one caption per record, drawn by (seed, epoch, id): int32 [len(positions), T]."""
         first, last = self.start[positions], self.start[positions + 1]

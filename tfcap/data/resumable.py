@@ -29,7 +29,7 @@ def fill(
     The array grows under the name of a partial file; a later call with batches of the same size continues it.
 
     Args:
-      batches: over all N records, in record order.
+      batches: over all N records, in any order that a later call repeats.
       compute: a batch of B -> an array [B, ...].
       progress: shows a bar.
       writes: False in workers other than the chief, which compute and write nothing.
