@@ -82,7 +82,8 @@ def measured(subject: Subject, picture: Path, calls: int, repeats: int) -> tuple
     in_process = python_path(subject)
     runs: dict[str, list[list[float]]] = {"saved_model": [], "python": []}
     with subprocess.Popen(
-        [sys.executable, str(_CLIENT), str(subject.saved_model), str(picture)],
+        # -P: the folder of benchmarks would hide Python's own `selectors`.
+        [sys.executable, "-P", str(_CLIENT), str(subject.saved_model), str(picture)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
