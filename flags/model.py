@@ -9,6 +9,8 @@ HELP = {
     "embedding_size": "Width of the word embedding.",
     "attention": "Attends, for each word, over the regions of the image in place of one vector for the whole; a cached"
     " image then takes as many vectors as it has regions (49 of MobileNetV2: 250 KB).",
+    "tie_embeddings": "One matrix gives the words' vectors and the logits of the next word (Press and Wolf 2017); by"
+    " itself so for photographs where the two widths are equal.",
     "dropout": "Dropout of the decoder's input and output.",
     "image_dropout": "Dropout of the image features; as --dropout unless said otherwise. A small data set is learned by"
     " heart image by image.",

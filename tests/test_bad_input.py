@@ -367,6 +367,9 @@ KINDS = {
         "cannot be augmented.*--augment=crop",
         _changed(encoder="resnet50", freeze_encoder=True, augment="crop"),
     ),
+    "tied embeddings of two widths": Kind(
+        "--embedding_size=8 --units=16.*--notie_embeddings", _changed(tie_embeddings=True, units=16)
+    ),
     "karpathy without its file": Kind("--karpathy_json", _changed(dataset="coco_captions", coco_split="karpathy")),
     # What does not fit the data.
     "fraction that keeps no image": Kind("--fraction keeps no image.*48 images", _changed(fraction=0.001)),

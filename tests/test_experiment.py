@@ -78,6 +78,7 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
         {"selector": "influence", "targets": 2, "sketch_type": "bits"},
         {"selector": "d2", "selection_score": "gradient_norm", "attention": True, "image_size": 64},
         {"selector": "k_means"},
+        {"selector": "gradient_norm", "tie_embeddings": True},
         {"selector": "easiest", "selection_score": "caption_consensus"},
         {"selector": "mixed", "mixture": "hardest:1,k_center:1", "selection_score": "entropy"},
     ],

@@ -123,6 +123,7 @@ class ModelSettings(_Group):
     units: int = _field(None, low=1, high=16_384, unit="LSTM units")
     embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
     attention: bool = _field(False)
+    tie_embeddings: bool = _field(None)
     dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
     image_dropout: float = _field(None, low=0, high=0.95, unit="of the image features dropped")
 
@@ -247,6 +248,9 @@ class Settings:
         settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
         if settings.model.image_dropout is None:
             settings = settings.replace(image_dropout=settings.model.dropout)
+        if settings.model.tie_embeddings is None:
+            same = settings.model.embedding_size == settings.model.units
+            settings = settings.replace(tie_embeddings=same and settings.data.dataset != "scenes")
         if settings.selection.proxy is None:
             settings = settings.replace(proxy=settings.model.model)
         if settings.data.augment is None:  # a cached feature has one view of its image
@@ -269,6 +273,12 @@ class Settings:
                 "A frozen encoder reads each image once into the feature cache and cannot be augmented",
                 received=f"--augment={self.data.augment}",
                 expected="--augment=none, or --nofreeze_encoder",
+            )
+        if self.model.tie_embeddings and self.model.embedding_size != self.model.units:
+            raise InputError(
+                "--tie_embeddings needs word vectors as wide as the LSTM",
+                received=f"--embedding_size={self.model.embedding_size} --units={self.model.units}",
+                expected="two equal widths, or --notie_embeddings",
             )
         if self.data.coco_split == "karpathy" and not self.data.karpathy_json:
             raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")

@@ -32,6 +32,9 @@ ROWS = {
     "resnet50_lstm with attention": Row(
         {"encoder": "small_resnet", "units": 24, "embedding_size": 12, "dropout": 0.1, "attention": True}
     ),
+    "resnet50_lstm with tied embeddings": Row(
+        {"encoder": "small_resnet", "units": 24, "embedding_size": 24, "dropout": 0.1, "tie_embeddings": True}
+    ),
 }
 
 SIZE, B = 32, 4

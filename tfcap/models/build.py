@@ -36,5 +36,6 @@ def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder |
         dropout=settings.model.dropout,
         image_dropout=settings.model.image_dropout,
         attention=settings.model.attention,
+        tie_embeddings=settings.model.tie_embeddings,
         label_smoothing=settings.training.label_smoothing,
     )

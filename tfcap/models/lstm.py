@@ -134,6 +134,8 @@ class LSTMCaptioner(Captioner):
       dropout: of the LSTM's inputs and its outputs.
       image_dropout: of the image features, and of the projected regions.
       attention: attends over regions.
+      tie_embeddings: one matrix gives the words' vectors and, transposed, the logits, which then have no bias (Press
+        and Wolf 2017, https://arxiv.org/abs/1608.05859); needs embedding_size = units.
     """
 
     def __init__(
@@ -147,20 +149,26 @@ class LSTMCaptioner(Captioner):
         image_dropout: float = 0.0,
         label_smoothing: float = 0.0,
         attention: bool = False,
+        tie_embeddings: bool = False,
     ) -> None:
         super().__init__(encoder, label_smoothing)
-        self.attention = attention
+        self.attention, self.tie_embeddings = attention, tie_embeddings
         self.projection = keras.layers.Dense(2 * units, name="projection")
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
+        if tie_embeddings:
+            self.embedding = keras.layers.ReversibleEmbedding(
+                vocabulary_size, embedding_size, reverse_dtype="float32", name="embedding"
+            )
+        else:
+            self.embedding = keras.layers.Embedding(vocabulary_size, embedding_size, name="embedding")
+            self.vocabulary_logits = keras.layers.Dense(vocabulary_size, name="vocabulary_logits", dtype="float32")
+            self.vocabulary_logits.build((None, units))
         self.lstm = HoistedLSTM(units, name="lstm", dtype="float32")  # a cell's sum over 32 steps needs its digits
-        self.vocabulary_logits = keras.layers.Dense(vocabulary_size, name="vocabulary_logits", dtype="float32")
         self.drop_image = Dropout(image_dropout, name="drop_image")
         self.drop_input = Dropout(dropout, name="drop_input")
         self.drop_output = Dropout(dropout, name="drop_output")
         self.projection.build((None, feature_size))
         self.embedding.build((None,))
         self.lstm.build((None, None, embedding_size))
-        self.vocabulary_logits.build((None, units))
         if attention:
             self.region_projection = keras.layers.Dense(units, name="region_projection")
             self.drop_regions = Dropout(image_dropout, name="drop_regions")
@@ -181,14 +189,17 @@ class LSTMCaptioner(Captioner):
         h, c, *regions = state
         h, c = self.lstm.cell(self.lstm.project(ops.cast(self.embedding(tokens), "float32")), h, c)
         seen = attend(h[:, None], *regions)[:, 0] if regions else h
-        return self.vocabulary_logits(seen), [h, c, *regions]
+        return self._logits(seen), [h, c, *regions]
+
+    def _logits(self, seen: Tensor) -> Tensor:
+        return self.embedding(seen, reverse=True) if self.tie_embeddings else self.vocabulary_logits(seen)
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         h, c, *regions = self.start(features, training)
         words = self.drop_input(self.embedding(tokens), training=training)
         outputs = self.lstm(words, h, c)
         seen = attend(outputs, *regions) if regions else outputs
-        return self.vocabulary_logits(self.drop_output(seen, training=training))
+        return self._logits(self.drop_output(seen, training=training))
 
 
 def attend(queries: Tensor, regions: Tensor) -> Tensor:
