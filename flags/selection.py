@@ -2,7 +2,8 @@
 
 HELP = {
     "selector": "How the kept images are chosen.",
-    "fraction": "Part of the train images to keep; floor(fraction * N) images.",
+    "fraction": "Part of the train split to keep: floor(fraction * N) of its N images, or image-caption pairs.",
+    "level": "What is scored and kept: images with all their captions, or image-caption pairs one by one.",
     "selection_score": "The score that hardest, easiest, median, stratified and d2 go by.",
     "noise_cut": "Part with the highest score that stratified sets aside as noise.",
     "strata": "Ranges of the score, of equal width, that stratified covers evenly.",

@@ -354,6 +354,9 @@ KINDS = {
     "epochs 0": Kind("--epochs is out of range.*at least 1|in \\[1", ["--epochs=0"]),
     "unknown selector": Kind("Unknown selector.*'best'.*random", ["--selector=best"]),
     "selector without its embeddings": Kind("needs embeddings.*--freeze_encoder", _changed(selector="k_center")),
+    "pairs by embeddings": Kind(
+        "captions apart.*--selector=k_means --level=pair", _changed(selector="k_means", level="pair")
+    ),
     "unknown score": Kind("Unknown score.*'depth'.*caption_consensus", ["--selection_score=depth"]),
     "mixture that cannot be read": Kind("--mixture cannot be read", _changed(selector="mixed", mixture="loss:half")),
     "unknown data set": Kind("Unknown data set.*'imagenet'.*scenes", ["--dataset=imagenet"]),

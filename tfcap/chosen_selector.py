@@ -77,6 +77,12 @@ def _check_signals(selector: Selector, settings: Settings) -> None:
                 received=_asked(settings.selection),
                 expected="a selector that does without",
             )
+        if need == EMBEDDING and settings.selection.level == "pair":
+            raise InputError(
+                "Embeddings of images cannot tell an image's captions apart",
+                received=f"{_asked(settings.selection)} --level=pair",
+                expected="a selector by a score, random or influence, or --level=image",
+            )
         if need == EMBEDDING and not settings.model.freeze_encoder:
             raise InputError(
                 "The selector needs embeddings of the images, which a frozen encoder gives",

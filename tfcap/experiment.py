@@ -67,15 +67,15 @@ def run(settings: Settings) -> Result:
 
 
 def select(prep: Preparation) -> Mask:
-    """Returns the mask of the kept images, scoring and selecting where no earlier run has."""
-    selection, records = prep.settings.selection, prep.records["train"]
+    """Returns the mask of the kept examples, scoring and selecting where no earlier run has."""
+    selection, examples = prep.settings.selection, prep.examples["train"]
     name, masks = f"{selection.selector}-{selection.fraction:g}", prep.folder / "masks"
-    budget = budget_of(selection.fraction, len(records))
+    budget = budget_of(selection.fraction, len(examples))
     if (masks / f"{name}.json").exists():
-        return Mask.load(masks, name, records)
+        return Mask.load(masks, name, examples)
     selector = chosen_selector(prep.settings)
     signals = Signals(
-        records.ids,
+        examples.ids,
         {needed: scores_of(prep, needed) for needed in selector.scores},
         prep.embeddings("train") if EMBEDDING in selector.needs else None,
         **(sketches(prep) if SKETCHES in selector.needs else {}),
@@ -83,8 +83,9 @@ def select(prep: Preparation) -> Mask:
     by = selector.scores[0] if selector.scores else None
     mask = Mask.of(
         selector(signals, budget, np.random.default_rng(prep.settings.run.seed)),
-        records,
+        examples,
         selector=selection.selector,
+        level=selection.level,
         fraction=selection.fraction,
         seed=prep.settings.run.seed,
         score=by,
@@ -96,7 +97,7 @@ def select(prep: Preparation) -> Mask:
 
 
 def train(prep: Preparation, mask: Mask) -> None:
-    """Trains a captioner on the kept images, to the last epoch; its best checkpoint stays in the run folder."""
+    """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder."""
     if (prep.folder / "history.json").exists():
         return
     model = prep.new_captioner()
@@ -161,11 +162,13 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
     scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in chosen_selector(prep.settings).scores]
     # Where there are several scores, one captioner gives them all.
     scoring = max((one["train_seconds"] for one in scored), default=0.0) + sum(one["pass_seconds"] for one in scored)
+    images = len(np.unique(prep.examples["train"].images[mask.positions]))
     return {
+        "level": prep.settings.selection.level,
         "examples_total": len(mask.mask),
         "examples_kept": kept,
         "steps_per_second": steps / seconds if seconds else None,
-        "images_per_second": prep.settings.training.epochs * kept / seconds if seconds else None,
+        "images_per_second": prep.settings.training.epochs * images / seconds if seconds else None,
         "train_seconds": seconds,
         "scoring_seconds": scoring,
         "features_seconds": prep.features_seconds,
@@ -176,11 +179,12 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
 def _against_truth(prep: Preparation, mask: Mask) -> dict[str, float]:
     """Returns how selection dealt with known caption noise, where the data set records it; nothing elsewhere.
 
-    `noise_precision_top_5_percent` is the part of wrongly captioned images among the 5 % with the highest score.
+    `noise_precision_top_5_percent` is the part of wrong examples among the 5 % with the highest score.
     """
     noisy = prep.records["train"].truth("noisy")
     if noisy is None:
         return {}
+    noisy = noisy[prep.examples["train"].images]
     found = {"noise_rate": float(noisy.mean()), "noise_rate_kept": float(noisy[mask.positions].mean())}
     if mask.about["score"]:
         scores = scores_of(prep, mask.about["score"])

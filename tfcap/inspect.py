@@ -16,12 +16,14 @@ import numpy as np
 
 import flags
 from tfcap.data.masks import Mask
+from tfcap.data.pairs import Pairs
+from tfcap.data.record_index import Examples
 from tfcap.files import refusal_explained
 from tfcap.scored_run import ScoredRun
 from tfcap.selection import Signals, budget_of
 
 if TYPE_CHECKING:
-    from tfcap.data.records import Records
+    from tfcap.data.records import Described, Records
     from tfcap.reporting.pictures import Example
     from tfcap.reporting.score_sheet import ScoreView
 
@@ -50,10 +52,12 @@ def main(argv: Sequence[str]) -> None:
 def _views(run: ScoredRun, records: Records) -> list[ScoreView]:
     from tfcap.reporting.score_sheet import ScoreView
 
-    noisy, types = records.truth("noisy"), records.truth("scene_type")
-    kept = budget_of(run.settings.selection.fraction, len(records))
+    examples = run.examples
+    truths = (records.truth(name) for name in ("noisy", "scene_type"))
+    noisy, types = (truth if truth is None else truth[examples.images] for truth in truths)
+    kept = budget_of(run.settings.selection.fraction, len(examples))
     views = []
-    signals = Signals(records.ids, run.scores)
+    signals = Signals(examples.ids, run.scores)
     for name in run.scores:
         values = signals.score(name)
         order = signals.descending(values)
@@ -64,18 +68,19 @@ def _views(run: ScoredRun, records: Records) -> list[ScoreView]:
                 values,
                 order,
                 kept,
-                _examples(records, values, order, noisy),
+                _pictures(records, examples, values, order, noisy),
                 None if noisy is None else noisy == 1,
                 types,
+                run.settings.selection.level,
             )
         )
     return views
 
 
-def _examples(
-    records: Records, values: np.ndarray, order: np.ndarray, noisy: np.ndarray | None
+def _pictures(
+    records: Records, examples: Examples, values: np.ndarray, order: np.ndarray, noisy: np.ndarray | None
 ) -> dict[str, list[Example]]:
-    """Returns the pictures with the highest, middle and lowest scores, by heading."""
+    """Returns the pictures and captions with the highest, middle and lowest scores, by heading."""
     from tfcap.reporting.pictures import Example
 
     middle = max(0, (len(order) - _PICTURES) // 2)
@@ -84,15 +89,21 @@ def _examples(
         "Median": order[middle : middle + _PICTURES],
         "Lowest scores": order[::-1][:_PICTURES],
     }
+    texts = examples.texts if isinstance(examples, Pairs) else None
+
+    def example(position: int, record: Described) -> Example:
+        wrong = noisy is not None and noisy[position]
+        return Example(
+            records.picture(examples.images[position]),
+            record.captions if texts is None else [texts[position]],
+            f"image {record.image_id}" + (", wrong captions" if wrong else ""),
+            f"{values[position]:.3g}",
+        )
+
     return {
         heading: [
-            Example(
-                records.picture(position),
-                record.captions,
-                f"image {record.image_id}" + (", wrong captions" if noisy is not None and noisy[position] else ""),
-                f"{values[position]:.3g}",
-            )
-            for position, record in zip(positions, records.described(positions), strict=True)
+            example(position, record)
+            for position, record in zip(positions, records.described(examples.images[positions]), strict=True)
         ]
         for heading, positions in shown.items()
     }
@@ -102,9 +113,9 @@ def _subsets(run: ScoredRun, views: Sequence[ScoreView]) -> dict[str, np.ndarray
     """Returns the run's masks, and what the highest of each score would be where no mask is just that, bool [N]."""
     folder = run.path / "masks"
     names = [path.stem for path in sorted(folder.glob("*.npz")) if path.with_suffix(".json").exists()]
-    found = {name: Mask.load(folder, name, run.index).mask for name in names}
+    found = {name: Mask.load(folder, name, run.examples).mask for name in names}
     for view in views:
-        highest = np.zeros(len(run.index), bool)
+        highest = np.zeros(len(run.examples), bool)
         highest[view.order[: view.kept]] = True
         if not any(np.array_equal(highest, mask) for mask in found.values()):
             found[f"highest {view.name}"] = highest

@@ -16,7 +16,9 @@ import tensorflow as tf
 import tfrecords_builder
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.feature_cache import features
+from tfcap.data.pairs import Pairs
 from tfcap.data.pipeline import Batch, Captions, Inputs, TrainingBatches
+from tfcap.data.record_index import Examples
 from tfcap.data.records import Records
 from tfcap.data.text import WordTokenizer
 from tfcap.errors import InputError
@@ -47,6 +49,7 @@ class Preparation:
       replicas: where steps run.
       folder: of the run.
       records: the three splits of the data set.
+      examples: what of train and validation is scored and selected: the records, or their pairs.
       tokenizer: fitted on the whole train split, so that every fraction has one vocabulary.
     """
 
@@ -65,6 +68,10 @@ class Preparation:
             settings.data.min_word_count,
             settings.data.max_tokens,
         )
+        pairs = settings.selection.level == "pair"
+        self.examples: dict[str, Examples] = {
+            split: Pairs(self.records[split]) if pairs else self.records[split] for split in ("train", "validation")
+        }
         self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
         self._check_before_writing()
         self.chief_first(
@@ -78,7 +85,7 @@ class Preparation:
         self.encoder  # noqa: B018 - its weights may be missing
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
-        budget_of(self.settings.selection.fraction, len(self.records["train"]))
+        budget_of(self.settings.selection.fraction, len(self.examples["train"]))
         chosen_selector(self.settings)
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
@@ -181,10 +188,19 @@ class Preparation:
             return build_captioner(settings, len(self.tokenizer), self.encoder)
 
     def training(self, model: Captioner, positions: np.ndarray, epochs: int, folder: str, **more: Any) -> Training:
-        """Returns the training of a captioner on the kept positions, its checkpoints in a folder of the run."""
+        """Returns the training of a captioner on examples of train, its checkpoints in a folder of the run.
+
+        Args:
+          positions: int64 [k], of the examples. Of an image whose pairs are not all there, only those are drawn.
+        """
+        captions, examples = self.captions["train"], self.examples["train"]
+        if isinstance(examples, Pairs):
+            kept = np.zeros(len(examples), bool)
+            kept[positions] = True
+            captions, positions = captions.only(kept), np.unique(examples.images[positions])
         batches = TrainingBatches(
             self.inputs("train"),
-            self.captions["train"],
+            captions,
             positions,
             self.settings.training.batch_size,
             self.settings.run.seed,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfcap import registry
-from tfcap.data.record_index import RecordIndex
+from tfcap.data.record_index import Examples, RecordIndex
 from tfcap.errors import InputError
 from tfcap.run_folder import description_of
 from tfcap.scoring import score_store
@@ -16,13 +16,14 @@ from tfcap.settings import Settings
 
 
 class ScoredRun:
-    """The scores of a run's train split.
+    """The scores of a run's train split; its examples are images, or pairs where the run says `--level=pair`.
 
     Attributes:
       path: the run folder.
       settings: of the run, with what the command line changes.
       index: of the train split that the run scored.
-      scores: float32 [N] by name, in record order.
+      examples: the index, or its pairs.
+      scores: float32 [N] by name, in the examples' order.
       about: what is said of each score, by name.
     """
 
@@ -41,11 +42,12 @@ class ScoredRun:
         described, fingerprints = description_of(self.path)
         self.settings = described.replace(**changes)
         self.index = _index(self.settings, fingerprints["train"])
+        self.examples = _examples(self.settings, self.index)
         self.folder = self.path / "scores"
         names = [where.stem] if one else [name for name in registry.SCORES if (self.folder / f"{name}.json").exists()]
         if not names or names[0] not in registry.SCORES:
             raise InputError(
-                "There is no score of images",
+                "There is no score",
                 received=where,
                 expected="one of " + ", ".join(f"scores/{name}.npy" for name in registry.SCORES) + " with its .json",
                 remedy="python -m tfcap.main --selector=loss makes one.",
@@ -53,12 +55,21 @@ class ScoredRun:
         self.scores: dict[str, np.ndarray] = {}
         self.about: dict[str, dict[str, Any]] = {}
         for name in names:
-            found = score_store.load(self.folder, name, self.index)
+            found = score_store.load(self.folder, name, self.examples)
             if found is None:
                 raise InputError(
                     "A score file has lost its description", received=where, expected=f"{name}.json beside"
                 )
             self.scores[name], self.about[name] = found
+
+
+def _examples(settings: Settings, index: RecordIndex) -> Examples:
+    if settings.selection.level == "image":
+        return index
+    from tfcap.data.pairs import Pairs  # TensorFlow reads the captions' ids from the records
+    from tfcap.data.records import Records
+
+    return Pairs(Records(index.folder, index.split, settings.data.limit))
 
 
 def _index(settings: Settings, fingerprint: str) -> RecordIndex:

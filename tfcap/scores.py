@@ -11,7 +11,7 @@ import tfcap.quiet  # noqa: F401
 import numpy as np
 
 from tfcap import registry
-from tfcap.data.pipeline import Inputs, SequentialBatches
+from tfcap.data.pipeline import Inputs, SequentialBatches, SingleCaptions
 from tfcap.errors import InputError
 from tfcap.files import atomic_file
 from tfcap.models.captioner import Captioner
@@ -23,12 +23,12 @@ from tfcap.training import checkpoint
 
 
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
-    """Returns the scores `name` of the train split, float32 [N]."""
+    """Returns the scores `name` of the train split's examples, float32 [N]."""
     return _read_or_make(prep, registry.SCORES[name](prep.settings.selection), name, "train")
 
 
 def sketches(prep: Preparation) -> dict[str, np.ndarray]:
-    """Returns the gradient sketches of train and, as targets, of validation, whose images are dealt into groups."""
+    """Returns the gradient sketches of train and, as targets, of validation, whose examples are dealt into groups."""
     signal = GradientSketch(prep.settings.selection)
     of_train, targets = (
         unpacked(_read_or_make(prep, signal, f"gradient_sketch-{split}", split)) for split in ("train", "validation")
@@ -39,17 +39,19 @@ def sketches(prep: Preparation) -> dict[str, np.ndarray]:
 
 
 def _read_or_make(prep: Preparation, signal: Signal | TextSignal, name: str, split: str) -> np.ndarray:
-    folder, records = prep.folder / "scores", prep.records[split]
-    found = score_store.load(folder, name, records)
+    folder, examples = prep.folder / "scores", prep.examples[split]
+    found = score_store.load(folder, name, examples)
     if found is None:
         if isinstance(signal, TextSignal):
             about = _score_texts(prep, signal, name, split)
         else:
             about = _score_examples(prep, signal, name, split)
         if prep.replicas.is_chief:
-            score_store.describe(folder, name, records, {**about, "unit": signal.unit, "seed": prep.settings.run.seed})
+            settings = prep.settings
+            said = {"unit": signal.unit, "level": settings.selection.level, "seed": settings.run.seed}
+            score_store.describe(folder, name, examples, {**about, **said})
         prep.replicas.barrier()
-        found = score_store.load(folder, name, records)
+        found = score_store.load(folder, name, examples)
     if found is None:
         raise InputError(f"The scores {name} are gone from {folder}")
     return found[0]
@@ -59,20 +61,24 @@ def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -
     """Writes the scores that need captions alone; returns what they cost."""
     began = time.perf_counter()
     if prep.replicas.is_chief:
+        pairs = prep.settings.selection.level == "pair"
+        values = (signal.of_captions if pairs else signal.of_images)(prep.records[split].captions)
         with atomic_file(prep.folder / "scores" / f"{name}.npy") as path:
-            np.save(path, signal.of_captions(prep.records[split].captions), allow_pickle=False)
+            np.save(path, values.astype(np.float32), allow_pickle=False)
     seconds = time.perf_counter() - began
     return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
 
 
 def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) -> dict[str, Any]:
-    """Writes what a captioner gives each image of a split; returns which captioner it was and what that cost."""
+    """Writes what a captioner gives each example of a split; returns which captioner it was and what that cost."""
     settings, records = prep.settings, prep.records[split]
     model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(settings.training.epochs))
     size = prep.replicas.rounded_batch_size(settings.selection.score_batch_size)
     plain = Inputs(records, settings.data.image_size, "none", prep.inputs(split).features)
-    by_length = np.argsort(prep.captions[split].longest(), kind="stable")  # a batch is padded to its longest caption
-    batches = SequentialBatches(plain, by_length, size, prep.captions[split])
+    captions = prep.captions[split]
+    asked = SingleCaptions(captions) if settings.selection.level == "pair" else captions
+    by_length = np.argsort(asked.longest(), kind="stable")  # a batch is padded to its longest caption
+    batches = SequentialBatches(plain, by_length, size, asked)
     folder: Path = prep.folder / "scores"
     seconds = score(signal, model, batches, prep.replicas, settings.training.xla, folder, name, prep.progress)
     return {**about, "train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}
@@ -88,10 +94,8 @@ def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captione
     about = {"model": selection.proxy, "encoder": prep.settings.model.encoder, "epochs": epochs}
     if epochs == 0:
         return model, {**about, "checkpoint": None}, 0.0
-    records = prep.records["train"]
-    training = prep.training(
-        model, np.arange(len(records)), epochs, "proxy", title=f"scoring captioner, {epochs} epochs"
-    )
+    everything = np.arange(len(prep.examples["train"]))
+    training = prep.training(model, everything, epochs, "proxy", title=f"scoring captioner, {epochs} epochs")
     progress = training.run()
     path = checkpoint.find(prep.folder / "proxy")
     return model, {**about, "checkpoint": checkpoint.identity(path) if path else None}, progress.seconds

@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> None:
     out = Path(asked.out)
     with refusal_explained(f"--out={out}"):
         out.mkdir(parents=True, exist_ok=True)
-        rows = [("fraction", "images", "files")]
+        rows = [("fraction", f"{run.settings.selection.level}s", "files")]
         for part, mask in zip(parts, masks, strict=True):
             name = f"{run.settings.selection.selector}-{part:g}"
             _write(run, mask, out, name, forms)
@@ -81,12 +81,13 @@ def _mask(run: ScoredRun, fraction: float) -> Mask:
             received=f"--selector={selection.selector} with the scores {', '.join(run.scores)}",
             expected="a selector or --selection_score that these are enough for, or python -m tfcap.main to make more",
         )
-    signals = Signals(run.index.ids, run.scores)
+    signals = Signals(run.examples.ids, run.scores)
     by = selector.scores[0] if selector.scores else None
     return Mask.of(
-        selector(signals, budget_of(fraction, len(run.index)), np.random.default_rng(seed)),
-        run.index,
+        selector(signals, budget_of(fraction, len(run.examples)), np.random.default_rng(seed)),
+        run.examples,
         selector=selection.selector,
+        level=selection.level,
         fraction=fraction,
         seed=seed,
         score=by,
@@ -99,10 +100,10 @@ def _write(run: ScoredRun, mask: Mask, out: Path, name: str, forms: list[str]) -
     if "text" in forms:
         write_ids(out / f"{name}.txt", mask)
     if "parquet" in forms:
-        write_parquet(out / f"{name}.parquet", mask, run.index, run.scores)
+        write_parquet(out / f"{name}.parquet", mask, run.examples, run.scores)
     if "coco" in forms:
         as_named = run.settings.data.resize_shorter_side == 0
-        write_coco(out / f"{name}.coco.json", mask, run.index, as_named, run.settings.run.progress)
+        write_coco(out / f"{name}.coco.json", mask, run.index, run.examples, as_named, run.settings.run.progress)
 
 
 if __name__ == "__main__":

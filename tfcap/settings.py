@@ -96,7 +96,8 @@ class DataSettings(_Group):
 @dataclasses.dataclass(frozen=True)
 class SelectionSettings(_Group):
     selector: str = _field("random", choices=registry.SELECTORS)
-    fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images")
+    fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images, or pairs")
+    level: str = _field("image", choices=("image", "pair"))
     selection_score: str = _field("loss", choices=registry.SCORES)
     noise_cut: float = _field(0.1, low=0, high=1, unit="of the train images")
     strata: int = _field(50, low=1, high=1_000_000, unit="strata")

@@ -17,7 +17,7 @@ CAPTIONS = [
 
 
 def _consensus(captions):
-    return CaptionConsensus(SelectionSettings()).of_captions(captions)
+    return CaptionConsensus(SelectionSettings()).of_images(captions)
 
 
 def test_each_caption_is_held_against_its_siblings_as_published():

@@ -1,4 +1,4 @@
-"""Masks: which records of a split are kept, in the order of selection, tied to the data they were made for."""
+"""Masks: which examples of a split are kept, in the order of selection, tied to the data they were made for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.data.record_index import RecordIndex
+from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
 from tfcap.files import atomic_file, read_json, write_json
 
@@ -21,7 +21,7 @@ class Mask:
 
     Attributes:
       ids: int64 [k], in the order of selection.
-      mask: bool [N], in record order.
+      mask: bool [N], in the examples' order.
       about: selector, fraction, seed, fingerprint and score file.
     """
 
@@ -30,9 +30,9 @@ class Mask:
     about: Mapping[str, Any]
 
     @classmethod
-    def of(cls, ids: np.ndarray, records: RecordIndex, **about: Any) -> Mask:
-        """Returns the mask of `ids` over `records`."""
-        return cls(ids.astype(np.int64), np.isin(records.ids, ids), {**about, "fingerprint": records.fingerprint})
+    def of(cls, ids: np.ndarray, examples: Examples, **about: Any) -> Mask:
+        """Returns the mask of `ids` over `examples`."""
+        return cls(ids.astype(np.int64), np.isin(examples.ids, ids), {**about, "fingerprint": examples.fingerprint})
 
     def save(self, folder: Path, name: str) -> None:
         """Writes `name`.npz and then `name`.json, each atomically; a reader needs both."""
@@ -41,7 +41,7 @@ class Mask:
         write_json(folder / f"{name}.json", dict(self.about))
 
     @classmethod
-    def load(cls, folder: Path, name: str, records: RecordIndex) -> Mask:
+    def load(cls, folder: Path, name: str, examples: Examples) -> Mask:
         """Returns the mask `name`; raises InputError if it is damaged or was made for other data."""
         about = read_json(folder / f"{name}.json")
         path = folder / f"{name}.npz"
@@ -50,10 +50,10 @@ class Mask:
                 ids, mask = arrays["ids"], arrays["mask"]
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"The mask {path} is damaged ({error})", remedy="Delete it and run again.") from None
-        if about["fingerprint"] != records.fingerprint or len(mask) != len(records):
+        if about["fingerprint"] != examples.fingerprint or len(mask) != len(examples):
             raise InputError(
                 f"The mask {path} was made for other data",
-                received=f"fingerprint {records.fingerprint[:12]}",
+                received=f"fingerprint {examples.fingerprint[:12]}",
                 expected=f"fingerprint {about['fingerprint'][:12]}",
                 remedy="Select again on this data set.",
             )
@@ -61,5 +61,5 @@ class Mask:
 
     @property
     def positions(self) -> np.ndarray:
-        """int64 [k]: the kept positions, in record order."""
+        """int64 [k]: the kept positions, in the examples' order."""
         return np.flatnonzero(self.mask)

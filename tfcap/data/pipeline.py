@@ -9,6 +9,7 @@ A batch is a dict of arrays of fixed shape:
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Iterator
 
@@ -48,6 +49,18 @@ class Captions:
         """Returns the number of tokens of each record's longest caption, int64 [N]."""
         return np.maximum.reduceat((self.tokens != PAD).sum(axis=1), self.start[:-1])
 
+    def images(self, positions: np.ndarray) -> np.ndarray:
+        """Returns the positions of the images that have these captions: themselves."""
+        return positions
+
+    def only(self, kept: np.ndarray) -> Captions:
+        """Returns these captions without those that are False in `kept`, bool [captions]."""
+        fewer = copy.copy(self)
+        fewer.tokens = self.tokens[kept]
+        fewer.start = np.concatenate([[0], np.cumsum(kept)])[self.start]
+        fewer.most = int(np.diff(fewer.start).max())
+        return fewer
+
     def draw(self, ids: np.ndarray, positions: np.ndarray, seed: int, epoch: int) -> np.ndarray:
         """Returns one caption per record, drawn by (seed, epoch, id): int32 [len(positions), T]."""
         first, last = self.start[positions], self.start[positions + 1]
@@ -63,6 +76,26 @@ class Captions:
             tokens[row, :count] = self.tokens[self.start[position] : self.start[position + 1]]
             weights[row, :count] = 1.0
         return tokens, weights
+
+
+class SingleCaptions:
+    """The same captions with each an example of its own; positions are among the captions."""
+
+    def __init__(self, captions: Captions) -> None:
+        self.tokens = captions.tokens
+        self._images = np.repeat(np.arange(len(captions.start) - 1), np.diff(captions.start))
+
+    def longest(self) -> np.ndarray:
+        """Returns the number of tokens of each caption, int64 [P]."""
+        return (self.tokens != PAD).sum(axis=1)
+
+    def images(self, positions: np.ndarray) -> np.ndarray:
+        """Returns the position of each caption's image."""
+        return self._images[positions]
+
+    def all(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns int32 [B, 1, T] and float32 [B, 1]."""
+        return self.tokens[positions][:, None], np.ones([len(positions), 1], np.float32)
 
 
 class Inputs:
@@ -176,16 +209,22 @@ class TrainingBatches:
 
 
 class SequentialBatches:
-    """Batches in record order for scoring and decoding, the last one padded to full size with weight 0.
+    """Batches in the order of `positions` for scoring and decoding, the last one padded to full size with weight 0.
 
-    With `captions` each batch also holds `tokens` [B, C, T] and `weights` [B, C]; otherwise `weights` is [B].
+    With `captions` each batch also holds `tokens` [B, C, T] and `weights` [B, C]; otherwise `weights` is [B]. Positions
+    are among what the captions belong to: images, or single captions.
     """
 
     def __init__(
-        self, inputs: Inputs, positions: np.ndarray, batch_size: int, captions: Captions | None = None
+        self,
+        inputs: Inputs,
+        positions: np.ndarray,
+        batch_size: int,
+        captions: Captions | SingleCaptions | None = None,
     ) -> None:
         self.inputs, self.positions, self.captions = inputs, positions, captions
         self.batch_size = batch_size
+        self.unit = "pair" if isinstance(captions, SingleCaptions) else "image"
         self.blocks = [positions[i : i + batch_size] for i in range(0, len(positions), batch_size)]
 
     def __len__(self) -> int:
@@ -198,7 +237,8 @@ class SequentialBatches:
         """Yields the batches from block `first_block` on."""
         blocks = self.blocks[first_block:]
         padded = [np.concatenate([block, np.repeat(block[:1], self.batch_size - len(block))]) for block in blocks]
-        for block, whole, (name, array) in zip(blocks, padded, self.inputs.stream(padded), strict=True):
+        images = padded if self.captions is None else [self.captions.images(block) for block in padded]
+        for block, whole, (name, array) in zip(blocks, padded, self.inputs.stream(images), strict=True):
             present = (np.arange(self.batch_size) < len(block)).astype(np.float32)
             batch = {name: array, "position": whole, "weights": present}
             if self.captions is not None:

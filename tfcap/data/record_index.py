@@ -10,11 +10,32 @@ import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from tfcap.errors import InputError
 from tfcap.files import hash_of, read_json
+
+
+class Examples(Protocol):
+    """What is scored and selected: the images of a split, or its image-caption pairs.
+
+    Attributes:
+      split: `train`, `validation` or `test`.
+      ids: int64 [N].
+      images: int64 [N], the position of each one's image among the records.
+      fingerprint: hex digest; everything derived from the examples carries it.
+    """
+
+    split: str
+    ids: np.ndarray
+    fingerprint: str
+
+    @property
+    def images(self) -> np.ndarray: ...
+
+    def __len__(self) -> int: ...
 
 
 class RecordIndex:
@@ -46,6 +67,11 @@ class RecordIndex:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def images(self) -> np.ndarray:
+        """int64 [N]: the positions themselves, since each example is an image."""
+        return np.arange(len(self.ids))
 
     @functools.cached_property
     def _files(self) -> list[int]:

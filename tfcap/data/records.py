@@ -59,6 +59,12 @@ class Records(RecordIndex):
         ragged = [block["captions/text"].to_list() for block in self._parsed(spec)]
         return [[text.decode() for text in texts] for block in ragged for texts in block]
 
+    @functools.cached_property
+    def caption_ids(self) -> list[list[int]]:
+        """The ids of each image's captions, in record order."""
+        spec = {"captions/id": tf.io.RaggedFeature(tf.int64)}
+        return [ids for block in self._parsed(spec) for ids in block["captions/id"].to_list()]
+
     def described(self, positions: Sequence[int] | np.ndarray) -> Iterator[Described]:
         """Yields what the records at `positions` say, in that order."""
         for block in self._parsed(parse_spec(with_image=False), positions):

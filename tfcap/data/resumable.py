@@ -43,7 +43,7 @@ def fill(
     array = np.lib.format.open_memmap(partial, mode="r+") if done and writes else None
     began = saved = time.perf_counter()
     total = len(batches.positions)
-    with progress_bar(total, name, "image", shown=progress, done=min(done * batches.batch_size, total)) as bar:
+    with progress_bar(total, name, batches.unit, shown=progress, done=min(done * batches.batch_size, total)) as bar:
         for index, batch in enumerate(batches.start(done), start=done):
             rows = batches.blocks[index]
             values = compute(batch)[: len(rows)]

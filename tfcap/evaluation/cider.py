@@ -82,7 +82,7 @@ class CiderScorer:
         return float(scores.mean()), scores
 
     def consensus(self) -> np.ndarray:
-        """Returns [N] float64: the mean over an image's references of each one's score against the others.
+        """Returns [P] float64: each reference's score against the others of its image, image after image.
 
         Raises:
             InputError: an image has a single reference.
@@ -94,11 +94,12 @@ class CiderScorer:
                 received=f"{len(alone)} such images",
                 expected="at least two captions an image",
             )
-        means = [
-            np.mean([_similarity(one, [*others[:i], *others[i + 1 :]]) for i, one in enumerate(others)])
+        scores = [
+            _similarity(one, [*others[:i], *others[i + 1 :]])
             for others in self._references.values()
+            for i, one in enumerate(others)
         ]
-        return np.array(means)
+        return np.array(scores)
 
     def _score_one(self, key: Hashable, caption: str) -> float:
         return _similarity(self._vector(_count(caption)), self._references[key])

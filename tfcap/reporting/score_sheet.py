@@ -46,6 +46,7 @@ class ScoreView:
       examples: at the ends and in the middle, by heading.
       noisy: bool [N], whether the captions are known to be wrong; None where that is not recorded.
       types: int [N], equal for images that show the same; None where that is not recorded.
+      level: what is scored, `image` or `pair`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class ScoreView:
     examples: Mapping[str, Sequence[Example]]
     noisy: np.ndarray | None = None
     types: np.ndarray | None = None
+    level: str = "image"
 
     @property
     def cut(self) -> float:
@@ -85,7 +87,7 @@ def score_table(view: ScoreView) -> str:
     parts = sorted({max(1, int(part * count)) for part in LOOKED_AT} | {view.kept})
     columns = [
         ("highest", [f"{100 * k / count:.3g} %" for k in parts]),
-        ("images", [f"{k:,}" for k in parts]),
+        (f"{view.level}s", [f"{k:,}" for k in parts]),
         ("score from", [f"{view.values[view.order[k - 1]]:.4g}" for k in parts]),
     ]
     at = np.array(parts) - 1
@@ -96,7 +98,7 @@ def score_table(view: ScoreView) -> str:
         seen, by_chance = types_seen(view.order, view.types), types_seen_by_chance(view.types)
         columns += [("types shown", _percent(seen[at])), ("by chance", _percent(by_chance[at]))]
     rows = [[title for title, _ in columns], *zip(*(cells for _, cells in columns), strict=True)]
-    title = f"{view.name} [{view.unit}]: {count:,} images, median {np.median(view.values):.4g}"
+    title = f"{view.name} [{view.unit}]: {count:,} {view.level}s, median {np.median(view.values):.4g}"
     return "\n".join([title, *(f"  {line}" for line in aligned(rows, ">" * len(columns)))])
 
 
@@ -161,7 +163,7 @@ def _histogram(axes: Axes, view: ScoreView) -> None:
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
-    _finish(axes, "Distribution", textwrap.fill(view.unit, 44), "images")
+    _finish(axes, "Distribution", textwrap.fill(view.unit, 44), f"{view.level}s")
 
 
 def _noise(axes: Axes, view: ScoreView) -> None:

@@ -53,7 +53,7 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = []
     kept, total = metrics.get("examples_kept"), metrics.get("examples_total")
     if kept is not None and total:
-        rows.append(("images kept", f"{kept:,} of {total:,} ({100 * kept / total:.1f} %)"))
+        rows.append((f"{metrics.get('level', 'image')}s kept", f"{kept:,} of {total:,} ({100 * kept / total:.1f} %)"))
     rows += _noise(metrics)
     for name, key in (("training", "train_seconds"), ("scoring", "scoring_seconds")):
         if metrics.get(key) is not None:

@@ -11,7 +11,7 @@ from tfcap.scoring.signal import TextSignal
 
 
 class CaptionConsensus(TextSignal):
-    """Mean CIDEr-D of each of an image's captions against its siblings; low where a caption stands alone.
+    """CIDEr-D of each caption against its siblings; low where it stands alone.
 
     Finds captions that do not belong to their siblings, not images all of whose captions are wrong alike.
     Source: the consensus that CIDEr is named after (Vedantam et al. 2015, https://arxiv.org/abs/1411.5726).
@@ -21,4 +21,4 @@ class CaptionConsensus(TextSignal):
     unit = "CIDEr-D, in [0, 10]"
 
     def of_captions(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
-        return CiderScorer(dict(enumerate(captions))).consensus().astype(np.float32)
+        return CiderScorer(dict(enumerate(captions))).consensus()

@@ -1,4 +1,4 @@
-"""Score files: one float per record, beside what they are scores of. One scoring pass serves every fraction."""
+"""Score files: one float per example, beside what they are scores of. One scoring pass serves every fraction."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.data.record_index import RecordIndex
+from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
 from tfcap.files import read_json, write_json
 
 
-def describe(folder: Path, name: str, records: RecordIndex, about: Mapping[str, Any]) -> None:
+def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, Any]) -> None:
     """Writes `name`.json beside `name`.npy; only then is the score complete."""
-    write_json(folder / f"{name}.json", {"score": name, "fingerprint": records.fingerprint, **about})
+    write_json(folder / f"{name}.json", {"score": name, "fingerprint": examples.fingerprint, **about})
 
 
-def load(folder: Path, name: str, records: RecordIndex) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Returns the scores [N], or sketches [N, S], in record order and what is said of them, or None if there are none.
+def load(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Returns the scores [N] or sketches [N, S] in the examples' order, and what is said of them; None without any.
 
     Raises:
       InputError: they are damaged, or scores of other data.
@@ -34,10 +34,10 @@ def load(folder: Path, name: str, records: RecordIndex) -> tuple[np.ndarray, dic
         raise InputError(
             f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
         ) from None
-    if about["fingerprint"] != records.fingerprint or scores.shape[:1] != (len(records),):
+    if about["fingerprint"] != examples.fingerprint or scores.shape[:1] != (len(examples),):
         raise InputError(
             f"The scores {path} were made for other data",
-            received=f"fingerprint {records.fingerprint[:12]}",
+            received=f"fingerprint {examples.fingerprint[:12]}",
             expected=f"fingerprint {about['fingerprint'][:12]}",
             remedy="Score again on this data set.",
         )

@@ -32,11 +32,16 @@ class _Numbers(abc.ABC):
 
 
 class TextSignal(_Numbers):
-    """A number per image from its captions alone."""
+    """A number per caption from the captions of its image alone; that of an image is their mean."""
 
     @abc.abstractmethod
     def of_captions(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
-        """Returns float32 [N] for the captions of N images."""
+        """Returns float [P] for the P captions of N images, image after image."""
+
+    def of_images(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns float [N]."""
+        counts = np.array([len(texts) for texts in captions])
+        return np.add.reduceat(self.of_captions(captions), np.cumsum(counts) - counts) / counts
 
 
 class Signal(_Numbers):
