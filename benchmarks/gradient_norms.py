@@ -29,18 +29,30 @@ Side = Callable[[], Any]
 
 
 class GPT2Decoder(Captioner):
-    """GPT-2's blocks over words alone: what a prefix captioner spends its time in."""
+    """GPT-2's blocks over words alone: what a prefix captioner spends its time in. Tied embeddings, as in GPT-2."""
 
-    def __init__(self, vocabulary: int, layers: int, width: int, tokens: int) -> None:
+    def __init__(self, vocabulary: int, layers: int, width: int, tokens: int, tied: bool = True) -> None:
         super().__init__(keras.Sequential([keras.layers.Identity()]))
         self.backbone = keras_hub.models.GPT2Backbone(
-            vocabulary, layers, max(1, width // 64), width, 4 * width, dropout=0.0, max_sequence_length=tokens
+            vocabulary, layers, heads_of(width), width, 4 * width, dropout=0.0, max_sequence_length=tokens
         )
+        self.vocabulary_logits = None
+        if not tied:
+            self.vocabulary_logits = keras.layers.Dense(vocabulary, use_bias=False, name="vocabulary_logits")
+            self.vocabulary_logits.build((None, None, width))
         self.built = True
 
     def decoder_logits(self, features: Any, tokens: Any, training: bool) -> Any:
         seen = {"token_ids": tokens, "padding_mask": keras.ops.ones_like(tokens)}
-        return self.backbone.token_embedding(self.backbone(seen, training=training), reverse=True)
+        found = self.backbone(seen, training=training)
+        if self.vocabulary_logits is not None:
+            return self.vocabulary_logits(found)
+        return self.backbone.token_embedding(found, reverse=True)
+
+
+def heads_of(width: int) -> int:
+    """Returns GPT-2's number of heads, each 64 wide."""
+    return max(1, width // 64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +69,9 @@ class Sizes:
     gpt2_vocabulary: int = 50257
 
 
+QUICK = Sizes(8, 16, 64, 300, 8, 1, 64, 500)
+
+
 @dataclasses.dataclass(frozen=True)
 class Case:
     """A model, and a batch of examples with one caption each."""
@@ -71,7 +86,7 @@ def main() -> None:
     parser.add_argument("--cases", default="", help="comma-separated names of cases; all of them if empty")
     arguments = parser.parse_args()
     repeats = arguments.repeats or (3 if arguments.quick else 7)
-    sizes = Sizes(8, 16, 64, 300, 8, 1, 64, 500) if arguments.quick else Sizes()
+    sizes = QUICK if arguments.quick else Sizes()
     made = cases(sizes)
     wanted = arguments.cases.split(",") if arguments.cases else list(made)
     found = {}
@@ -86,17 +101,19 @@ def cases(sizes: Sizes) -> dict[str, Callable[[], Case]]:
     batch, tokens, words = sizes.batch, sizes.tokens, sizes.gpt2_vocabulary
     return {
         "lstm": lambda: Case(
-            _lstm(sizes.lstm_units, sizes.lstm_vocabulary), _batch(batch, tokens, sizes.lstm_vocabulary, features=1280)
+            lstm_captioner(sizes.lstm_units, sizes.lstm_vocabulary),
+            random_batch(batch, tokens, sizes.lstm_vocabulary, features=1280),
         ),
         "gpt2": lambda: Case(
             GPT2Decoder(words, sizes.gpt2_layers, sizes.gpt2_width, tokens),
-            _batch(sizes.gpt2_batch, tokens, words, features=1),
+            random_batch(sizes.gpt2_batch, tokens, words, features=1),
         ),
-        "resnet_lstm": lambda: Case(_resnet_lstm(), _batch(batch, 16, 150, pixels=64)),
+        "resnet_lstm": lambda: Case(_resnet_lstm(), random_batch(batch, 16, 150, pixels=64)),
     }
 
 
-def _lstm(units: int, vocabulary: int) -> Captioner:
+def lstm_captioner(units: int, vocabulary: int) -> Captioner:
+    """Returns a captioner on features of 1,280 dimensions, as MobileNetV2 gives them, words and logits untied."""
     encoder = keras.Sequential([keras.layers.Identity()])
     return lstm.LSTMCaptioner(encoder, 1280, vocabulary, units, units, dropout=0.0)
 
@@ -106,7 +123,10 @@ def _resnet_lstm() -> Captioner:
     return lstm.LSTMCaptioner(encoder, encoder.backbone.output_shape[-1], 150, 256, 128, dropout=0.0)
 
 
-def _batch(count: int, tokens: int, vocabulary: int, *, features: int = 0, pixels: int = 0) -> dict[str, np.ndarray]:
+def random_batch(
+    count: int, tokens: int, vocabulary: int, *, features: int = 0, pixels: int = 0
+) -> dict[str, np.ndarray]:
+    """Returns examples with one caption of random words each, and features of a width or pictures of a side."""
     rng = np.random.default_rng(0)
     batch = {
         "tokens": rng.integers(4, vocabulary, [count, 1, tokens]).astype(np.int32),

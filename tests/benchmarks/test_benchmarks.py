@@ -52,6 +52,13 @@ PROMISES = {
         ]
         for name in ("lstm", "gpt2", "resnet_lstm")
     },
+    "gradient_norms_torch": {
+        name: [
+            *(f"ours_over_{side}" for side in ("torch_func", "torch_opacus", "step_tensorflow", "torch_step")),
+            *(f"torch_{side}_over_torch_step" for side in ("func", "opacus")),
+        ]
+        for name in ("lstm", "gpt2")
+    },
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
 }
 
@@ -118,6 +125,12 @@ def test_a_smaller_mask_takes_less_time_than_all(outcome):
 
 def test_the_norms_that_are_timed_are_exact(outcome):
     assert all(case["largest_relative_error"] < 1e-3 for case in outcome("gradient_norms")["cases"].values())
+
+
+@pytest.mark.parametrize("side", ["func", "opacus"])
+def test_pytorch_s_norms_of_the_same_weights_are_ours(outcome, side):
+    for case in outcome("gradient_norms_torch")["cases"].values():
+        assert 0 < case["largest_relative_difference"][side] < 1e-4
 
 
 def test_both_lstms_do_the_same_work(outcome):
