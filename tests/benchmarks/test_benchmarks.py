@@ -59,6 +59,7 @@ PROMISES = {
         ]
         for name in ("lstm", "gpt2")
     },
+    "gradient_sketch": {f"{kind}_{size}": [] for kind in ("float16", "bits") for size in (256, 1024, 4096)},
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
 }
 
@@ -131,6 +132,13 @@ def test_the_norms_that_are_timed_are_exact(outcome):
 def test_pytorch_s_norms_of_the_same_weights_are_ours(outcome, side):
     for case in outcome("gradient_norms_torch")["cases"].values():
         assert 0 < case["largest_relative_difference"][side] < 1e-4
+
+
+def test_a_longer_sketch_errs_less(outcome):
+    cases = outcome("gradient_sketch")["cases"]
+    for kind in ("float16", "bits"):
+        found = [cases[f"{kind}_{size}"]["root_mean_square_error"] for size in (256, 1024, 4096)]
+        assert found[0] > 1.2 * found[1] > 1.2**2 * found[2] > 0
 
 
 def test_both_lstms_do_the_same_work(outcome):
