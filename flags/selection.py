@@ -15,6 +15,8 @@ HELP = {
     "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
     " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one.",
+    "token_reduction": "Whether a caption's number, or the loss whose gradient is taken, is the mean or the sum over"
+    " its tokens, in every score that a captioner gives.",
     "score_batch_size": "Images scored at a time.",
     "targets": "Groups that the validation images are dealt into, each with a vote in the selector influence.",
     "sketch_dimensions": "Dimensions that gradient_sketch projects each example's gradient to.",

@@ -226,8 +226,9 @@ def _scores(damage: str) -> Callable[[Place], list[str]]:
     return given
 
 
-def _run_with_scores(place: Place, damage: str = "") -> None:
-    settings = Settings().replace(**place.toy, run_dir=str(place.run_dir), selector="loss").resolve()
+def _run_with_scores(place: Place, damage: str = "", reduction: str = "mean") -> None:
+    said = {"run_dir": str(place.run_dir), "selector": "loss", "token_reduction": reduction}
+    settings = Settings().replace(**place.toy, **said).resolve()
     records = {split: Records(place.scenes, split) for split in ("train", "validation", "test")}
     RunFolder(settings).describe({split: one.fingerprint for split, one in records.items()})
     shutil.copy(place.finished / "vocabulary.txt", place.run_dir)
@@ -240,6 +241,19 @@ def _run_with_scores(place: Place, damage: str = "") -> None:
     np.save(path, scores)
     if damage in ("cut", "empty"):
         path.write_bytes(path.read_bytes()[: 100 if damage == "cut" else 0])
+
+
+def _scores_of_another_reduction(place: Place) -> list[str]:
+    """Scores that were copied from another run."""
+    _run_with_scores(place, reduction="sum")
+    about = read_json(place.run_dir / "scores" / "loss.json")
+    write_json(place.run_dir / "scores" / "loss.json", {**about, "token_reduction": "mean"})
+    return place.arguments(selector="loss", token_reduction="sum")
+
+
+def _resumed_with_another_reduction(place: Place) -> list[str]:
+    _run_with_scores(place)
+    return place.arguments(selector="loss", token_reduction="sum")
 
 
 def _select(damage: str = "", **changes: object) -> Callable[[Place], list[str]]:
@@ -362,6 +376,7 @@ KINDS = {
     "unknown data set": Kind("Unknown data set.*'imagenet'.*scenes", ["--dataset=imagenet"]),
     "unknown model": Kind("Unknown captioner.*'gpt'.*resnet50_lstm", ["--model=gpt"]),
     "unknown encoder": Kind("Unknown image encoder.*'alexnet'.*resnet50", ["--encoder=alexnet"]),
+    "unknown token reduction": Kind("Unknown --token_reduction.*'max'.*mean, sum", ["--token_reduction=max"]),
     "unknown strategy": Kind("Unknown --strategy.*'tpu'.*mirrored", ["--strategy=tpu"]),
     "missing flagfile": Kind("absent.flags", ["--flagfile=absent.flags"]),
     "stray argument": Kind("Arguments must be flags.*pictures", ["pictures"]),
@@ -432,6 +447,10 @@ KINDS = {
     "scores cut": Kind("score file .*loss.npy is damaged", _scores("cut")),
     "scores empty": Kind("score file .*loss.npy is damaged", _scores("empty")),
     "scores of other data": Kind("scores .*loss.npy were made for other data", _scores("fingerprint")),
+    "scores of another reduction": Kind("loss.npy were made otherwise.*=sum.*=mean", _scores_of_another_reduction),
+    "resumed with another reduction": Kind(
+        "--token_reduction was 'mean' and is now 'sum'", _resumed_with_another_reduction
+    ),
     "scores not numbers": Kind("score loss of image [0-9]+ is NaN", _scores("nan")),
     "checkpoint cut, before evaluation": Kind("checkpoint .* is damaged", _checkpoint("cut", "metrics.json")),
     "checkpoint cut, in training": Kind(

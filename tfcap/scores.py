@@ -40,7 +40,7 @@ def sketches(prep: Preparation) -> dict[str, np.ndarray]:
 
 def _read_or_make(prep: Preparation, signal: Signal | TextSignal, name: str, split: str) -> np.ndarray:
     folder, examples = prep.folder / "scores", prep.examples[split]
-    found = score_store.load(folder, name, examples)
+    found = score_store.load(folder, name, examples, signal.choices)
     if found is None:
         if isinstance(signal, TextSignal):
             about = _score_texts(prep, signal, name, split)
@@ -49,7 +49,7 @@ def _read_or_make(prep: Preparation, signal: Signal | TextSignal, name: str, spl
         if prep.replicas.is_chief:
             settings = prep.settings
             said = {"unit": signal.unit, "level": settings.selection.level, "seed": settings.run.seed}
-            score_store.describe(folder, name, examples, {**about, **said})
+            score_store.describe(folder, name, examples, {**about, **signal.choices, **said})
         prep.replicas.barrier()
         found = score_store.load(folder, name, examples)
     if found is None:

@@ -108,6 +108,7 @@ class SelectionSettings(_Group):
     proxy: str = _field(None, choices=registry.CAPTIONERS)
     proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
     teacher: str = _field("", unit="run folder")
+    token_reduction: str = _field("mean", choices=("mean", "sum"))
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
     targets: int = _field(10, low=1, high=10**6, unit="groups of validation images")
     sketch_dimensions: int = _field(1024, low=16, high=2**20, unit="dimensions, a square number")

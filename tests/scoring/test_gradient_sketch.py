@@ -51,9 +51,9 @@ def test_inner_products_of_sketches_are_those_of_gradients_on_average(name, monk
     np.testing.assert_allclose(np.mean(found, axis=0), exact, atol=0.1 * np.diag(exact).max())
 
 
-def _sketches(dimensions, kind="float16", count=7):
+def _sketches(dimensions, kind="float16", count=7, **settings):
     model = captioner()
-    signal = GradientSketch(SelectionSettings(sketch_dimensions=dimensions, sketch_type=kind))
+    signal = GradientSketch(SelectionSettings(sketch_dimensions=dimensions, sketch_type=kind, **settings))
     (batch,) = batches(count, count)
     inputs = {name: tf.constant(array) for name, array in batch.items() if name != "position"}
     compute = signal.compute(model, False)
@@ -71,3 +71,11 @@ def test_sketches_are_stored_in_two_bytes_or_one_bit_a_dimension():
 
 def test_equal_settings_give_equal_sketches():
     np.testing.assert_array_equal(_sketches(64), _sketches(64))
+
+
+def test_the_sketch_is_of_the_gradient_of_the_sum_where_that_is_asked_for():
+    """One caption of n tokens: the sum's gradient is n times the mean's."""
+    (batch,) = batches(1, 1)
+    tokens = (batch["tokens"][0, 0, 1:] > 0).sum()
+    mean, total = (_sketches(16, count=1, token_reduction=reduction) for reduction in ("mean", "sum"))
+    np.testing.assert_allclose(total, tokens * mean.astype(np.float32), rtol=2e-3)

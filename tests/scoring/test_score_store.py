@@ -59,3 +59,11 @@ def test_a_pickle_is_refused(tmp_path):
     np.save(path, np.array([{}, 1, 2, 3], dtype=object))
     with pytest.raises(InputError, match="is damaged"):
         score_store.load(tmp_path, "loss", _RECORDS)
+
+
+def test_scores_that_were_made_by_other_choices_are_refused(tmp_path):
+    _stored(tmp_path)
+    score_store.describe(tmp_path, "loss", _RECORDS, {"token_reduction": "mean"})
+    assert score_store.load(tmp_path, "loss", _RECORDS, {"token_reduction": "mean", "newer": 1}) is not None
+    with pytest.raises(InputError, match="made otherwise.*Received: --token_reduction=sum.*=mean.*Delete loss.json"):
+        score_store.load(tmp_path, "loss", _RECORDS, {"token_reduction": "sum"})

@@ -24,8 +24,8 @@ def _model(encoder_trains):
 
 
 @functools.cache
-def _compiled(encoder_trains, xla):
-    return example_gradient_norms(_model(encoder_trains), xla)
+def _compiled(encoder_trains, xla, reduction):
+    return example_gradient_norms(_model(encoder_trains), xla, reduction)
 
 
 def _examples(images):
@@ -39,18 +39,19 @@ def _examples(images):
         }
 
 
-def _eager_loss(model, example):
+def _eager_loss(model, example, reduction="mean"):
     losses, mask = model({name: tf.constant(array) for name, array in example.items()}, training=False)
-    return tf.reduce_mean(tf.reduce_sum(losses[0], -1) / tf.reduce_sum(mask[0], -1))
+    tokens = tf.reduce_sum(mask[0], -1) if reduction == "mean" else 1.0
+    return tf.reduce_mean(tf.reduce_sum(losses[0], -1) / tokens)
 
 
 @functools.cache
-def _references(encoder_trains):
+def _references(encoder_trains, reduction="mean"):
     """Returns gradient norms and losses, both from an eager tape over a batch of one."""
     model, norms, losses = _model(encoder_trains), [], []
     for example in _examples(images=encoder_trains):
         with tf.GradientTape() as tape:
-            loss = _eager_loss(model, example)
+            loss = _eager_loss(model, example, reduction)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         flat = np.concatenate([tf.convert_to_tensor(gradient).numpy().ravel() for gradient in gradients])
         norms.append(np.linalg.norm(flat.astype(np.float64)))
@@ -58,21 +59,21 @@ def _references(encoder_trains):
     return np.array(norms), np.array(losses)
 
 
-def _run(encoder_trains, xla, batch):
+def _run(encoder_trains, xla, batch, reduction="mean"):
     model = _model(encoder_trains)
     inputs = {name: tf.constant(array) for name, array in batch.items() if name != "position"}
-    compute = _compiled(encoder_trains, xla)
+    compute = _compiled(encoder_trains, xla, reduction)
     found = compute(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs)
     return [value.numpy() for value in found]
 
 
 @pytest.mark.parametrize("xla", [False, True])
-@pytest.mark.parametrize("encoder_trains", [False, True])
-def test_gradient_norms_and_losses_equal_those_of_an_eager_loop(encoder_trains, xla):
+@pytest.mark.parametrize(("encoder_trains", "reduction"), [(False, "mean"), (True, "mean"), (False, "sum")])
+def test_gradient_norms_and_losses_equal_those_of_an_eager_loop(encoder_trains, reduction, xla):
     (batch,) = batches(_COUNT, _COUNT, images=encoder_trains)
     assert {int(weights.sum()) for weights in batch["weights"]} == {1, 2, 3}
-    norms, losses = _run(encoder_trains, xla, batch)
-    expected_norms, expected_losses = _references(encoder_trains)
+    norms, losses = _run(encoder_trains, xla, batch, reduction)
+    expected_norms, expected_losses = _references(encoder_trains, reduction)
     assert expected_norms.min() > 0.01 and np.unique(expected_norms.round(4)).size == _COUNT
     np.testing.assert_allclose(norms, expected_norms, rtol=1e-4)
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)
@@ -113,14 +114,17 @@ def test_a_row_of_padding_scores_zero_and_not_nan():
 
 
 @pytest.mark.parametrize("name", ["gradient_norm", "loss"])
-@pytest.mark.parametrize("backwards", [False, True])
-def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name, backwards):
-    replicas, signal = connect(TrainingSettings(strategy="single")), SCORES[name](SelectionSettings())
+@pytest.mark.parametrize(("backwards", "reduction"), [(False, "mean"), (True, "mean"), (False, "sum")])
+def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name, backwards, reduction):
+    """Each equal to that of a batch of one."""
+    replicas = connect(TrainingSettings(strategy="single"))
+    signal = SCORES[name](SelectionSettings(token_reduction=reduction))
     passed = batches(_COUNT, 4, backwards=backwards)
     seconds = score(signal, _model(False), passed, replicas, False, tmp_path, name, False)
     found = np.load(tmp_path / f"{name}.npy")
     assert found.dtype == np.float32 and found.shape == (_COUNT,) and seconds > 0
-    np.testing.assert_allclose(found, _references(False)[0 if name == "gradient_norm" else 1], rtol=1e-4)
+    expected = _references(False, reduction)[0 if name == "gradient_norm" else 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npy"]
 
 
@@ -166,3 +170,10 @@ def test_a_killed_pass_goes_on_and_ends_as_the_uninterrupted_one(tmp_path, monke
     assert done == [0, 1, 2, 3]
     np.testing.assert_array_equal(np.load(tmp_path / "halves" / "loss.npy"), np.load(tmp_path / "whole" / "loss.npy"))
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["loss.npy"]
+
+
+@pytest.mark.parametrize(("reduction", "of"), [("mean", "token"), ("sum", "caption")])
+@pytest.mark.parametrize("name", [name for name in SCORES if name != "caption_consensus"])
+def test_a_score_says_what_its_number_is_of(name, reduction, of):
+    signal = SCORES[name](SelectionSettings(token_reduction=reduction))
+    assert signal.choices == {"token_reduction": reduction} and f"per {of}" in signal.unit

@@ -17,8 +17,8 @@ DEFINITIONS = {
 }
 
 
-def _expected(model, batch, definition):
-    """Returns the mean over captions of the mean over words, one word at a time."""
+def _expected(model, batch, definition, reduction):
+    """Returns the mean over captions of the mean or the sum over words, one word at a time."""
     scores = []
     for row, (captions, weights) in enumerate(zip(batch["tokens"], batch["weights"], strict=True)):
         means = []
@@ -26,19 +26,19 @@ def _expected(model, batch, definition):
             if weight:
                 alone = {"features": batch["features"][row : row + 1], "tokens": caption[None]}
                 probs = np.exp(model.next_words(alone)[0].numpy()[0].astype(np.float64))
-                means.append(np.mean([definition(probs[t], w) for t, w in enumerate(caption[1:]) if w]))
+                means.append(getattr(np, reduction)([definition(probs[t], w) for t, w in enumerate(caption[1:]) if w]))
         scores.append(np.mean(means))
     return scores
 
 
-@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize(("xla", "reduction"), [(False, "mean"), (True, "mean"), (False, "sum")])
 @pytest.mark.parametrize("name", DEFINITIONS)
-def test_a_score_is_the_mean_of_its_definition(name, xla):
+def test_a_score_is_the_mean_of_its_definition(name, xla, reduction):
     model = captioner(dropout=0.5)  # without effect in evaluation mode
     (batch,) = batches(5, 5)
     inputs = {key: tf.constant(array) for key, array in batch.items() if key != "position"}
-    compute = SCORES[name](SelectionSettings()).compute(model, xla)
+    compute = SCORES[name](SelectionSettings(token_reduction=reduction)).compute(model, xla)
     found = compute(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs).numpy()
-    expected = _expected(model, batch, DEFINITIONS[name])
+    expected = _expected(model, batch, DEFINITIONS[name], reduction)
     assert np.unique(np.round(expected, 4)).size == 5
     np.testing.assert_allclose(found, expected, rtol=1e-4)

@@ -26,15 +26,16 @@ def rules_of(model: keras.Model, settings: SelectionSettings) -> dict[keras.laye
 
 
 class GradientNorm(Signal):
-    """L2 norm of the gradient of each image's mean caption loss over all trainable parameters of a proxy captioner.
+    """L2 norm of the gradient of each image's loss over all trainable parameters of a proxy captioner.
 
+    The loss is the mean over an image's captions of the mean, or the sum, over a caption's tokens.
     Exact, in one pass: the norms come from each layer's inputs and the gradients at its outputs, and no weight's
     gradient is made (`factors`).
     Source: GraNd at one point in training (Paul et al. 2021, https://arxiv.org/abs/2107.07075, definition 2.1).
     Cost: O(N), a forward and a backward pass without the weights' half of it.
     """
 
-    unit = "nats per token per unit of parameter"
+    quantity = "nats per {} per unit of parameter"
     TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first examples of a pass, against a gradient tape
 
     def default_epochs(self, epochs: int) -> int:
@@ -46,7 +47,8 @@ class GradientNorm(Signal):
         def finish(taps: Taps, gradients: list[tf.Tensor]) -> tf.Tensor:
             return taps.norms(gradients, variables)
 
-        compute = example_output_gradients(model, xla, functools.partial(recording, layers), finish)
+        record, reduction = functools.partial(recording, layers), self.settings.token_reduction
+        compute = example_output_gradients(model, xla, record, finish, reduction)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
     def check(self, model: keras.Model, batches: SequentialBatches) -> None:
@@ -61,7 +63,7 @@ class GradientNorm(Signal):
         two = {name: tf.constant(array[:2]) for name, array in first.items() if name != "position"}
         arguments = values_of(model.trainable_variables), values_of(model.non_trainable_variables), two
         ours = self.compute(model, False)(*arguments).numpy()
-        exact = example_gradient_norms(model, False)(*arguments)[0].numpy()
+        exact = example_gradient_norms(model, False, self.settings.token_reduction)(*arguments)[0].numpy()
         error = np.abs(ours - exact).max() / max(exact.max(), 1e-12)
         if not error <= self.TOLERANCE[keras.config.dtype_policy().compute_dtype]:
             raise RuntimeError(

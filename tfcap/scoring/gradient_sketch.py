@@ -35,14 +35,14 @@ WIDENING = 4
 
 
 class GradientSketch(GradientNorm):
-    """Sketch of the gradient of each image's mean caption loss over all trainable parameters, float16 [N, S] or bits.
+    """Sketch of the gradient that `gradient_norm` is the norm of, float16 [N, S] or bits.
 
     The inner product of two sketches is an unbiased estimate of that of the gradients. Its error, over the product of
     the two norms, lies between 1 / sqrt(S) and twice that on captioners (`benchmarks/gradient_sketch`).
     Cost: that of `gradient_norm`.
     """
 
-    unit = "nats per token per unit of parameter, projected"
+    quantity = "nats per {} per unit of parameter, projected"
 
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         layers, variables = rules_of(model, self.settings), model.trainable_variables
@@ -51,7 +51,8 @@ class GradientSketch(GradientNorm):
         def finish(taps: Taps, gradients: list[tf.Tensor]) -> tf.Tensor:
             return sketch(taps.factors(gradients, variables), side)
 
-        compute = example_output_gradients(model, xla, functools.partial(recording, layers), finish)
+        record, reduction = functools.partial(recording, layers), self.settings.token_reduction
+        compute = example_output_gradients(model, xla, record, finish, reduction)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
     def check(self, model: keras.Model, batches: SequentialBatches) -> None:

@@ -12,15 +12,16 @@ from tfcap.training.step import Inputs, Tensors, example_losses
 
 
 class TeacherLoss(Signal):
-    """Mean token cross-entropy of each image's captions under a teacher trained on all of train, in evaluation mode.
+    """Cross-entropy of each image's captions under a teacher trained on all of train, in evaluation mode.
 
+    The mean over the captions of the mean, or the sum, over a caption's tokens.
     Source: study S4, algorithm 1. Cost: O(N) forward passes.
     """
 
-    unit = "nats per token"
+    quantity = "nats per {}"
 
     def default_epochs(self, epochs: int) -> int:
         return epochs
 
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
-        return example_losses(model, xla)
+        return example_losses(model, xla, self.settings.token_reduction)

@@ -18,11 +18,16 @@ def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, An
     write_json(folder / f"{name}.json", {"score": name, "fingerprint": examples.fingerprint, **about})
 
 
-def load(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]] | None:
+def load(
+    folder: Path, name: str, examples: Examples, choices: Mapping[str, Any] | None = None
+) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Returns the scores [N] or sketches [N, S] in the examples' order, and what is said of them; None without any.
 
+    Args:
+      choices: what must be said of them, by the names of flags; a file from before a flag was there says nothing of it.
+
     Raises:
-      InputError: they are damaged, or scores of other data.
+      InputError: they are damaged, scores of other data, or made by other choices.
     """
     if not (folder / f"{name}.json").exists():
         return None
@@ -41,4 +46,12 @@ def load(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[
             expected=f"fingerprint {about['fingerprint'][:12]}",
             remedy="Score again on this data set.",
         )
+    for choice, wanted in (choices or {}).items():
+        if about.get(choice, wanted) != wanted:
+            raise InputError(
+                f"The scores {path} were made otherwise",
+                received=f"--{choice}={wanted}",
+                expected=f"--{choice}={about[choice]}",
+                remedy=f"Delete {path.stem}.json and run again, or choose another --run_dir.",
+            )
     return scores, about

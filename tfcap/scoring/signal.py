@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,16 +20,20 @@ from tfcap.training.strategy import Replicas
 
 
 class _Numbers(abc.ABC):
-    """A number for each example.
-
-    Attributes:
-      unit: of the number, for the score's JSON and for plots.
-    """
-
-    unit: str
+    """A number for each example."""
 
     def __init__(self, settings: SelectionSettings) -> None:
         self.settings = settings
+
+    @property
+    @abc.abstractmethod
+    def unit(self) -> str:
+        """The unit of the number, for the score's JSON and for plots."""
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What of the settings says which number this is, by flag, for the score's JSON."""
+        return {}
 
 
 class TextSignal(_Numbers):
@@ -45,7 +50,21 @@ class TextSignal(_Numbers):
 
 
 class Signal(_Numbers):
-    """A number per example that a model gives it."""
+    """A number per example that a model gives it: the mean over its captions of a caption's mean or sum over tokens.
+
+    Attributes:
+      quantity: the unit of a token's number, with {} where the token or the caption is named that it is of.
+    """
+
+    quantity: str
+
+    @property
+    def unit(self) -> str:
+        return self.quantity.format("token" if self.settings.token_reduction == "mean" else "caption")
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        return {"token_reduction": self.settings.token_reduction}
 
     @abc.abstractmethod
     def default_epochs(self, epochs: int) -> int:

@@ -15,7 +15,10 @@ from tfcap.training.step import Inputs, Tensors, example_word_means
 
 
 class _WordStatistic(Signal):
-    """Mean over an image's captions of the mean over a caption's words; higher is harder. Cost: O(N) forward passes."""
+    """Mean over an image's captions of the mean, or sum, over a caption's words; higher is harder.
+
+    Cost: O(N) forward passes.
+    """
 
     @staticmethod
     @abc.abstractmethod
@@ -23,7 +26,7 @@ class _WordStatistic(Signal):
         """Returns one number a word [..., T] from log-probabilities [..., T, V] and the words [..., T]."""
 
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
-        return example_word_means(model, xla, self.statistic)
+        return example_word_means(model, xla, self.statistic, self.settings.token_reduction)
 
 
 class EL2N(_WordStatistic):
@@ -32,7 +35,7 @@ class EL2N(_WordStatistic):
     Source: Paul et al. 2021, https://arxiv.org/abs/2107.07075, definition 2.2; early in training, as published.
     """
 
-    unit = "distance of probabilities"
+    quantity = "distance of probabilities per {}"
 
     def default_epochs(self, epochs: int) -> int:
         return max(1, round(epochs / 5))
@@ -51,7 +54,7 @@ class Entropy(_WordStatistic):
     Source: uncertainty sampling, Settles 2009, section 3.1.
     """
 
-    unit = "nats per token"
+    quantity = "nats per {}"
 
     def default_epochs(self, epochs: int) -> int:
         return epochs
@@ -67,7 +70,7 @@ class Margin(_WordStatistic):
     Source: margin sampling, Scheffer et al. 2001; Settles 2009, section 3.1.
     """
 
-    unit = "probability"
+    quantity = "probability per {}"
 
     def default_epochs(self, epochs: int) -> int:
         return epochs

@@ -84,36 +84,51 @@ def loss_and_gradients(
     return compute
 
 
-def example_losses(model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
-    """Returns a compiled function (parameters, state, inputs) -> mean token loss of each example [B], evaluation mode.
+def example_losses(
+    model: keras.Model, xla: bool, token_reduction: str = "mean"
+) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
+    """Returns a compiled function (parameters, state, inputs) -> loss of each example [B], evaluation mode.
 
-    An example's loss is the mean over its captions of the mean over a caption's tokens.
+    An example's loss is the mean over its captions of the mean, or the sum, over a caption's tokens.
     """
 
     @tf.function(jit_compile=xla)
     def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
-        return _example_losses(model, parameters, state, inputs)
+        return _example_losses(model, parameters, state, inputs, token_reduction)
 
     return compute
 
 
-def _example_losses(model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
+def _example_losses(
+    model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs, token_reduction: str
+) -> tf.Tensor:
     (losses, mask), _ = model.stateless_call(parameters, state, dict(inputs), training=False)
-    return _mean_over_captions(losses, mask, inputs["weights"])
+    return tf.reduce_sum(losses * token_weights(mask, inputs["weights"], token_reduction), [1, 2])
 
 
-def _mean_over_captions(values: tf.Tensor, mask: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Returns [B] from masked values and their mask [B, C, T] and the captions' weights [B, C]."""
-    captions = tf.math.divide_no_nan(tf.reduce_sum(values, -1), tf.reduce_sum(mask, -1))  # [B, C]
-    return tf.math.divide_no_nan(tf.reduce_sum(captions * weights, -1), tf.reduce_sum(weights, -1))
+def token_weights(mask: tf.Tensor, weights: tf.Tensor, token_reduction: str) -> tf.Tensor:
+    """Returns how much each token counts in its example, [B, C, T]: 0 in padding.
+
+    Args:
+      mask: 1 for the tokens of a caption, 0 for padding, [B, C, T].
+      weights: of the captions, [B, C]; an example is the weighted mean of its captions.
+      token_reduction: a caption is the "mean" or the "sum" of its tokens.
+    """
+    captions = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, -1, keepdims=True))
+    if token_reduction == "mean":
+        captions = tf.math.divide_no_nan(captions, tf.reduce_sum(mask, -1))
+    return mask * captions[..., None]
 
 
 def example_word_means(
-    model: keras.Model, xla: bool, statistic: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    model: keras.Model,
+    xla: bool,
+    statistic: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    token_reduction: str = "mean",
 ) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
     """Returns a compiled function (parameters, state, inputs) -> mean of a word statistic of each example [B].
 
-    Evaluation mode; the mean over an example's captions of the mean over a caption's words, as of the loss.
+    Evaluation mode; the mean over an example's captions of a caption's mean, or sum, over its words, as of the loss.
 
     Args:
       statistic: (log-probabilities [..., T, V], words [..., T]) -> [..., T].
@@ -125,13 +140,15 @@ def example_word_means(
         with keras.StatelessScope(state_mapping=list(zip(variables, [*parameters, *state], strict=True))):
             log_probs, words = model.next_words(dict(inputs), training=False)
         mask = tf.cast(words != PAD, tf.float32)
-        return _mean_over_captions(statistic(log_probs, words) * mask, mask, inputs["weights"])
+        return tf.reduce_sum(
+            statistic(log_probs, words) * token_weights(mask, inputs["weights"], token_reduction), [1, 2]
+        )
 
     return compute
 
 
 def example_gradient_norms(
-    model: keras.Model, xla: bool
+    model: keras.Model, xla: bool, token_reduction: str = "mean"
 ) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a compiled function (parameters, state, inputs) -> gradient norm [B] and loss [B] of each example.
 
@@ -146,7 +163,7 @@ def example_gradient_norms(
             alone = {name: value[None] for name, value in example.items()}
             with tf.GradientTape() as tape:
                 tape.watch(parameters)
-                loss = _example_losses(model, parameters, state, alone)[0]
+                loss = _example_losses(model, parameters, state, alone, token_reduction)[0]
             gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
             squares = [tf.reduce_sum(tf.square(tf.convert_to_tensor(gradient))) for gradient in gradients]
             return tf.sqrt(tf.add_n(squares)), loss
@@ -161,6 +178,7 @@ def example_output_gradients(
     xla: bool,
     recording: Callable[[int, Callable[[tf.Tensor], None]], AbstractContextManager[AnyTaps]],
     finish: Callable[[AnyTaps, list[tf.Tensor]], tf.Tensor],
+    token_reduction: str = "mean",
 ) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor]]:
     """Returns a compiled function (parameters, state, inputs) -> what `finish` makes, and the loss [B] of each example.
 
@@ -175,7 +193,7 @@ def example_output_gradients(
     def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
         examples = inputs["weights"].shape[0]
         with tf.GradientTape() as tape, recording(examples, tape.watch) as taps:
-            losses = _example_losses(model, parameters, state, inputs)
+            losses = _example_losses(model, parameters, state, inputs, token_reduction)
             total = tf.reduce_sum(losses)
         gradients = tape.gradient(total, taps.outputs, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return finish(taps, gradients), losses
