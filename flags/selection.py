@@ -13,7 +13,7 @@ HELP = {
     "class_balanced": "Keeps the same part of every class, where the data set has classes.",
     "proxy": "The captioner that scores, with the same encoder; the experiment's own --model unless said otherwise.",
     "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
-    " the proxy of gradient_norm, as many as --epochs for the teacher of loss.",
+    " the proxy of gradient norms and el2n, as many as --epochs for the teacher of loss.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one.",
     "token_reduction": "Whether a caption's number, or the loss whose gradient is taken, is the mean or the sum over"
     " its tokens, in every score that a captioner gives.",

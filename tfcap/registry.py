@@ -61,6 +61,7 @@ SCORES = Registry(
     "score",
     {
         "gradient_norm": "tfcap.scoring.gradient_norms:GradientNorm",
+        "gradient_norm_last_layer": "tfcap.scoring.last_layer:LastLayerGradientNorm",
         "loss": "tfcap.scoring.losses:TeacherLoss",
         "el2n": "tfcap.scoring.word_statistics:EL2N",
         "entropy": "tfcap.scoring.word_statistics:Entropy",

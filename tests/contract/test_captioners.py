@@ -105,6 +105,22 @@ def test_losses_depend_on_the_image(made, name):
 
 
 @every
+def test_the_logits_are_what_the_logits_layer_returns(made, name, monkeypatch):
+    model, returned = made[name], []
+    call = type(model.logits_layer).__call__
+
+    def noted(layer, *arguments, **more):
+        found = call(layer, *arguments, **more)
+        if layer is model.logits_layer:
+            returned.append(found)
+        return found
+
+    monkeypatch.setattr(type(model.logits_layer), "__call__", noted)
+    logits = model.decoder_logits(model.encode(tf.constant(IMAGES)), tf.constant(TOKENS), training=False)
+    np.testing.assert_array_equal(logits, returned[-1])
+
+
+@every
 def test_several_captions_an_image_equal_as_many_images(made, name):
     grouped = np.stack([TOKENS, TOKENS[::-1]], axis=1)
     found, mask = made[name](_inputs(tokens=grouped))

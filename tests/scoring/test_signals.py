@@ -170,10 +170,3 @@ def test_a_killed_pass_goes_on_and_ends_as_the_uninterrupted_one(tmp_path, monke
     assert done == [0, 1, 2, 3]
     np.testing.assert_array_equal(np.load(tmp_path / "halves" / "loss.npy"), np.load(tmp_path / "whole" / "loss.npy"))
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["loss.npy"]
-
-
-@pytest.mark.parametrize(("reduction", "of"), [("mean", "token"), ("sum", "caption")])
-@pytest.mark.parametrize("name", [name for name in SCORES if name != "caption_consensus"])
-def test_a_score_says_what_its_number_is_of(name, reduction, of):
-    signal = SCORES[name](SelectionSettings(token_reduction=reduction))
-    assert signal.choices == {"token_reduction": reduction} and f"per {of}" in signal.unit

@@ -26,7 +26,7 @@ class ToyEncoder(Encoder):
         return self.backbone(images)
 
 
-def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int = 0) -> Captioner:
+def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int = 0, **more: bool) -> Captioner:
     """Returns a captioner with large enough initial weights for no gradient to vanish."""
     keras.utils.set_random_seed(seed)
     encoder = ToyEncoder()
@@ -39,6 +39,7 @@ def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int =
         embedding_size=EMBEDDING,
         dropout=dropout,
         image_dropout=dropout,
+        **more,
     )
     rng = np.random.default_rng(seed)
     for variable in model.trainable_variables:

@@ -19,8 +19,8 @@ Tensor = Any
 class Captioner(keras.Model):
     """An image encoder and a caption decoder.
 
-    A subclass gives `decoder_logits`, `start` and `step`; the rest is here. Shapes: B images, C captions an
-    image, T tokens, V words, D feature width.
+    A subclass gives `decoder_logits`, `logits_layer`, `start` and `step`; the rest is here. Shapes: B images, C
+    captions an image, T tokens, V words, D feature width.
     """
 
     def __init__(self, encoder: keras.Model, label_smoothing: float = 0.0) -> None:
@@ -42,6 +42,11 @@ class Captioner(keras.Model):
 
     def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Returns logits float32 [B, V] and the next state, after the tokens int32 [B]."""
+        raise NotImplementedError
+
+    @property
+    def logits_layer(self) -> keras.layers.Layer:
+        """The layer whose output `decoder_logits` returns: with tied embeddings the embedding, used in reverse."""
         raise NotImplementedError
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:

@@ -191,6 +191,10 @@ class LSTMCaptioner(Captioner):
         seen = attend(h[:, None], *regions)[:, 0] if regions else h
         return self._logits(seen), [h, c, *regions]
 
+    @property
+    def logits_layer(self) -> keras.layers.Layer:
+        return self.embedding if self.tie_embeddings else self.vocabulary_logits
+
     def _logits(self, seen: Tensor) -> Tensor:
         return self.embedding(seen, reverse=True) if self.tie_embeddings else self.vocabulary_logits(seen)
 

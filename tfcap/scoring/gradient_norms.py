@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import tfcap.quiet  # noqa: F401
 
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcap.data.pipeline import SequentialBatches
+from tfcap.data.pipeline import Batch
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.signal import Signal
@@ -36,6 +36,7 @@ class GradientNorm(Signal):
     """
 
     quantity = "nats per {} per unit of parameter"
+    FAULT = "a weight is used outside the call of its layer"
     TOLERANCE = {"float32": 1e-3, "bfloat16": 5e-2}  # of the first examples of a pass, against a gradient tape
 
     def default_epochs(self, epochs: int) -> int:
@@ -51,8 +52,13 @@ class GradientNorm(Signal):
         compute = example_output_gradients(model, xla, record, finish, reduction)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
-    def check(self, model: keras.Model, batches: SequentialBatches) -> None:
-        """Compares the first two examples with gradients made whole, each on its own.
+    def by_tape(self, model: keras.Model) -> Callable[..., tf.Tensor]:
+        """Returns a function like that of `compute`, by gradients made whole, each on its own."""
+        compute = example_gradient_norms(model, False, self.settings.token_reduction)
+        return lambda *arguments: compute(*arguments)[0]
+
+    def check(self, model: keras.Model, batches: Iterable[Batch]) -> None:
+        """Compares the first two examples with `by_tape`.
 
         A captioner that uses a layer's weights outside the layer's call would otherwise score wrongly without a word.
 
@@ -63,10 +69,10 @@ class GradientNorm(Signal):
         two = {name: tf.constant(array[:2]) for name, array in first.items() if name != "position"}
         arguments = values_of(model.trainable_variables), values_of(model.non_trainable_variables), two
         ours = self.compute(model, False)(*arguments).numpy()
-        exact = example_gradient_norms(model, False, self.settings.token_reduction)(*arguments)[0].numpy()
+        exact = self.by_tape(model)(*arguments).numpy()
         error = np.abs(ours - exact).max() / max(exact.max(), 1e-12)
         if not error <= self.TOLERANCE[keras.config.dtype_policy().compute_dtype]:
             raise RuntimeError(
                 f"The gradient norms by layer rules are {ours.tolist()} where a gradient tape gives {exact.tolist()}:"
-                " a weight is used outside the call of its layer."
+                f" {self.FAULT}."
             )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfcap.data.pipeline import SequentialBatches
+from tfcap.data.pipeline import Batch
 from tfcap.scoring.factors import Factor, Product, Rows
 from tfcap.scoring.gradient_norms import GradientNorm, rules_of
 from tfcap.scoring.taps import Taps, recording
@@ -55,7 +55,7 @@ class GradientSketch(GradientNorm):
         compute = example_output_gradients(model, xla, record, finish, reduction)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
-    def check(self, model: keras.Model, batches: SequentialBatches) -> None:
+    def check(self, model: keras.Model, batches: Iterable[Batch]) -> None:
         GradientNorm(self.settings).check(model, batches)
 
     def stored(self, values: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Signal(_Numbers):
         """Returns what of the numbers [B, ...] goes into the file."""
         return values
 
-    def check(self, model: keras.Model, batches: SequentialBatches) -> None:  # noqa: B027
+    def check(self, model: keras.Model, batches: Iterable[Batch]) -> None:  # noqa: B027
         """Raises RuntimeError if the signal is not what it is said to be for this model."""
 
 

@@ -1,0 +1,111 @@
+"""What every score promises. A new score is a new row of ROWS; every test below then runs over it.
+
+That a score is the number it is said to be is tested in tests/scoring.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.scoring.toy import batches
+from tests.training.toy import captioner
+from tfcap import registry
+from tfcap.scoring.signal import Signal, TextSignal
+from tfcap.settings import SelectionSettings
+from tfcap.training.step import values_of
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """Says `by_captioner` if a captioner gives the score, `unit` what a token's number is in then."""
+
+    by_captioner: bool = True
+    unit: str = "nats per token"
+
+
+GRADIENT = Row(unit="nats per token per unit of parameter")
+ROWS = {
+    "gradient_norm": GRADIENT,
+    "gradient_norm_last_layer": GRADIENT,
+    "loss": Row(),
+    "el2n": Row(unit="distance of probabilities per token"),
+    "entropy": Row(),
+    "margin": Row(unit="probability per token"),
+    "caption_consensus": Row(by_captioner=False, unit="CIDEr-D, in [0, 10]"),
+}
+COUNT = 7
+by_captioner = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.by_captioner])
+by_text = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.by_captioner])
+
+
+def _signal(name, **settings):
+    return registry.SCORES[name](SelectionSettings(**settings))
+
+
+def _scores(name, batch, xla=False, **settings):
+    model = captioner(dropout=0.5)
+    inputs = {key: tf.constant(array) for key, array in batch.items() if key != "position"}
+    compute = _signal(name, **settings).compute(model, xla)
+    return compute(values_of(model.trainable_variables), values_of(model.non_trainable_variables), inputs).numpy()
+
+
+def test_every_registered_score_has_a_row():
+    assert set(ROWS) == set(registry.SCORES)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_it_is_a_score_that_says_its_unit(name):
+    row, signal = ROWS[name], _signal(name)
+    assert isinstance(signal, Signal if row.by_captioner else TextSignal) and signal.unit == row.unit
+    summed = _signal(name, token_reduction="sum")
+    assert summed.unit == row.unit.replace("per token", "per caption")
+    assert summed.choices == ({"token_reduction": "sum"} if row.by_captioner else {})
+
+
+@by_captioner
+def test_one_finite_number_an_example_that_no_other_example_changes(name):
+    (batch,) = batches(COUNT, COUNT)
+    found = _scores(name, batch)
+    assert found.shape == (COUNT,) and found.dtype == np.float32 and np.isfinite(found).all()
+    assert np.unique(found).size == COUNT
+    halves = {key: array[2:5] for key, array in batch.items()}
+    np.testing.assert_allclose(_scores(name, halves), found[2:5], rtol=1e-5)
+
+
+@by_captioner
+def test_padding_changes_nothing_and_scores_zero(name):
+    *_, batch = batches(COUNT, 4)
+    assert (batch["weights"][-1] == 0).all() and (batch["weights"][:-1] == 0).any()
+    before = _scores(name, batch)
+    batch["tokens"][batch["weights"] == 0] = [1, 5, 4, 6, 2, 0]
+    np.testing.assert_allclose(_scores(name, batch), before, rtol=1e-5)
+    assert before[-1] == 0 and (before[:-1] != 0).all()
+
+
+@by_captioner
+def test_xla_changes_nothing(name):
+    (batch,) = batches(COUNT, COUNT)
+    np.testing.assert_allclose(_scores(name, batch, xla=True), _scores(name, batch), rtol=1e-4)
+
+
+@by_captioner
+def test_of_one_caption_the_sum_is_as_many_times_the_mean_as_it_has_tokens(name):
+    (batch,) = batches(COUNT, COUNT)
+    batch["weights"] = (np.arange(batch["weights"].shape[1]) == 0) * np.ones_like(batch["weights"])
+    tokens = (batch["tokens"][:, 0, 1:] > 0).sum(axis=1)
+    total = _scores(name, batch, token_reduction="sum")
+    np.testing.assert_allclose(total, tokens * _scores(name, batch), rtol=1e-4)
+
+
+@by_text
+def test_a_score_of_texts_is_a_number_a_caption_and_of_an_image_their_mean(name):
+    captions = [
+        ["a red ball", "a ball of red", "the ball"],
+        ["two dogs", "two small dogs"],
+        ["a cat", "the cat sleeps"],
+    ]
+    each, images = _signal(name).of_captions(captions), _signal(name).of_images(captions)
+    assert each.shape == (7,) and np.isfinite(each).all()
+    np.testing.assert_allclose(images, [each[:3].mean(), each[3:5].mean(), each[5:].mean()])
