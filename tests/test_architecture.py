@@ -25,6 +25,7 @@ ORDER = (
     ("training", "export"),
     ("scoring", "distillation"),
     ("preparation", "validation", "scored_run"),
+    ("proxies",),
     ("scores",),
     ("experiment",),
     ("study",),

@@ -373,6 +373,15 @@ KINDS = {
     ),
     "unknown score": Kind("Unknown score.*'depth'.*caption_consensus", ["--selection_score=depth"]),
     "mixture that cannot be read": Kind("--mixture cannot be read", _changed(selector="mixed", mixture="loss:half")),
+    "score epochs that cannot be read": Kind("--score_epochs cannot be read.*'1,x'", _changed(score_epochs="1,x")),
+    "score epochs twice": Kind("--score_epochs cannot be read.*each once", _changed(score_epochs="1,1")),
+    "no score seed": Kind("--score_seeds is out of range", ["--score_seeds=0"]),
+    "score epochs past the training": Kind(
+        "--score_epochs goes past.*at most 2.*--proxy_epochs", _changed(selector="el2n", proxy_epochs=2, score_epochs=3)
+    ),
+    "sketches of several captioners": Kind(
+        "have no mean.*--score_seeds=2", _changed(selector="influence", score_seeds=2)
+    ),
     "unknown data set": Kind("Unknown data set.*'imagenet'.*scenes", ["--dataset=imagenet"]),
     "unknown model": Kind("Unknown captioner.*'gpt'.*resnet50_lstm", ["--model=gpt"]),
     "unknown encoder": Kind("Unknown image encoder.*'alexnet'.*resnet50", ["--encoder=alexnet"]),
@@ -396,6 +405,8 @@ KINDS = {
         "teacher has no trained checkpoint.*/absent", _changed(selector="loss", teacher="/absent")
     ),
     "teacher on other data": Kind("teacher was trained on other data", _teacher(limit=20)),
+    "teacher of several seeds": Kind("A teacher is one captioner.*--score_seeds=2", _teacher(score_seeds=2)),
+    "teacher at another epoch": Kind("A teacher is one captioner.*--score_epochs=1", _teacher(score_epochs=1)),
     "teacher of another width": Kind("checkpoint .* is of another model", _teacher(units=9)),
     # Sources.
     "data set without a source": Kind("needs its source.*--source", lambda place: place.photographs("")),

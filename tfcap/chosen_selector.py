@@ -8,7 +8,7 @@ from typing import Any
 
 from tfcap import registry
 from tfcap.errors import InputError
-from tfcap.selection import EMBEDDING, LABELS, Selector
+from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Selector
 from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.settings import SelectionSettings, Settings
 
@@ -89,11 +89,12 @@ def _check_signals(selector: Selector, settings: Settings) -> None:
                 received=f"{_asked(settings.selection)} --nofreeze_encoder",
                 expected="an --encoder with pretrained --encoder_weights, and --freeze_encoder",
             )
-    if len(selector.scores) > 1 and settings.selection.proxy_epochs is None and not settings.selection.teacher:
+    by_captioners = [*selector.scores, *(["gradient_sketch"] if SKETCHES in selector.needs else [])]
+    if len(by_captioners) > 1 and settings.selection.proxy_epochs is None and not settings.selection.teacher:
         raise InputError(
             "The scores of this mixture come from captioners trained for different times",
             received=_asked(settings.selection),
-            expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(selector.scores),
+            expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(by_captioners),
         )
 
 

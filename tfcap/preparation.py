@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrecords_builder
+from tfcap import registry
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.feature_cache import features
 from tfcap.data.pairs import Pairs
@@ -28,8 +29,10 @@ from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.run_folder import RunFolder
-from tfcap.selection import budget_of
-from tfcap.settings import Settings
+from tfcap.scoring.gradient_sketch import GradientSketch
+from tfcap.scoring.signal import Signal
+from tfcap.selection import SKETCHES, Selector, budget_of
+from tfcap.settings import SelectionSettings, Settings
 from tfcap.training import checkpoint
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
@@ -86,7 +89,9 @@ class Preparation:
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
         budget_of(self.settings.selection.fraction, len(self.examples["train"]))
-        chosen_selector(self.settings)
+        selector = chosen_selector(self.settings)
+        for signal in _signals(selector, self.settings.selection):
+            signal.check_settings(self.settings)
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
 
@@ -181,19 +186,33 @@ class Preparation:
             return array
         return np.stack([image.reshape(-1, image.shape[-1]).mean(axis=0) for image in array])
 
-    def new_captioner(self, name: str = "") -> Captioner:
-        """Returns a captioner with its initial weights: the experiment's own, or the one that is named."""
-        settings = self.settings.replace(model=name) if name else self.settings
+    def new_captioner(self, name: str = "", seed: int | None = None) -> Captioner:
+        """Returns a captioner with its initial weights: the experiment's own, or another by name or by seed."""
+        settings = self._with_seed(seed)
+        settings = settings.replace(model=name) if name else settings
         with self.replicas.strategy.scope():
             return build_captioner(settings, len(self.tokenizer), self.encoder)
 
-    def training(self, model: Captioner, positions: np.ndarray, epochs: int, folder: str, **more: Any) -> Training:
+    def _with_seed(self, seed: int | None) -> Settings:
+        return self.settings if seed is None else self.settings.replace(seed=seed)
+
+    def training(
+        self,
+        model: Captioner,
+        positions: np.ndarray,
+        epochs: int,
+        folder: str,
+        *,
+        seed: int | None = None,
+        **more: Any,
+    ) -> Training:
         """Returns the training of a captioner on examples of train, its checkpoints in a folder of the run.
 
         Args:
+          seed: of order, captions, augmentation and dropout; the experiment's own unless it is said.
           positions: int64 [k], of the examples. Of an image whose pairs are not all there, only those are drawn.
         """
-        captions, examples = self.captions["train"], self.examples["train"]
+        captions, examples, settings = self.captions["train"], self.examples["train"], self._with_seed(seed)
         if isinstance(examples, Pairs):
             kept = np.zeros(len(examples), bool)
             kept[positions] = True
@@ -202,11 +221,11 @@ class Preparation:
             self.inputs("train"),
             captions,
             positions,
-            self.settings.training.batch_size,
-            self.settings.run.seed,
+            settings.training.batch_size,
+            settings.run.seed,
             self.replicas.worker,
         )
-        return Training(model, batches, self.settings, epochs, self.replicas, self.folder / folder, **more)
+        return Training(model, batches, settings, epochs, self.replicas, self.folder / folder, **more)
 
     def decoder(self, model: Captioner, beams: int) -> Decoder:
         """Returns a decoder of the model with this many beams."""
@@ -218,3 +237,10 @@ class Preparation:
             length_penalty=self.settings.evaluation.length_penalty,
             xla=self.settings.training.xla,
         )
+
+
+def _signals(selector: Selector, selection: SelectionSettings) -> list[Signal]:
+    """Returns what a selector needs of captioners."""
+    found = [registry.SCORES[name](selection) for name in selector.scores]
+    found += [GradientSketch(selection)] if SKETCHES in selector.needs else []
+    return [signal for signal in found if isinstance(signal, Signal)]

@@ -8,7 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from tfcap.errors import InputError
 from tfcap.files import read_json, remove_partials, write_json
 from tfcap.settings import Settings
 
-# Everything a run writes; --noresume deletes these and nothing else, the last written first.
+PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's own seed and of others
+# Everything a run writes, as patterns; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
     *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png", "scores.png"),
-    *("checkpoints", "tensorboard", "masks", "scores", "proxy", "vocabulary.txt", "experiment.json"),
+    *("checkpoints", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt", "experiment.json"),
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
 
@@ -45,7 +46,7 @@ class RunFolder:
                 remedy="Choose another --run_dir.",
             )
         if writes:
-            for folder in (self.path, self / "masks", self / "checkpoints", self / "proxy"):
+            for folder in (self.path, *self._written(("masks", "checkpoints", *PROXIES))):
                 remove_partials(folder)
 
     def _is_new(self) -> bool:
@@ -64,8 +65,11 @@ class RunFolder:
                 remedy="Choose another --run_dir, or start it afresh with --noresume.",
             )
 
+    def _written(self, patterns: Iterable[str]) -> list[Path]:
+        return [path for pattern in patterns for path in self.path.glob(pattern)]
+
     def _clear(self) -> None:
-        for path in (self.path / name for name in OUTPUTS):
+        for path in self._written(OUTPUTS):
             if path.is_dir():
                 shutil.rmtree(path)
             else:

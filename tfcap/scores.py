@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,14 @@ import numpy as np
 
 from tfcap import registry
 from tfcap.data.pipeline import Inputs, SequentialBatches, SingleCaptions
+from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
 from tfcap.files import atomic_file
-from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
+from tfcap.proxies import Moment, scoring_captioners
 from tfcap.scoring import score_store
 from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
 from tfcap.scoring.signal import Signal, TextSignal, score
-from tfcap.training import checkpoint
 
 
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
@@ -51,10 +52,15 @@ def _read_or_make(prep: Preparation, signal: Signal | TextSignal, name: str, spl
             said = {"unit": signal.unit, "level": settings.selection.level, "seed": settings.run.seed}
             score_store.describe(folder, name, examples, {**about, **signal.choices, **said})
         prep.replicas.barrier()
-        found = score_store.load(folder, name, examples)
+        found = _loaded(folder, name, examples)
+    return found[0]
+
+
+def _loaded(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]]:
+    found = score_store.load(folder, name, examples)
     if found is None:
         raise InputError(f"The scores {name} are gone from {folder}")
-    return found[0]
+    return found
 
 
 def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -> dict[str, Any]:
@@ -70,41 +76,55 @@ def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -
 
 
 def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) -> dict[str, Any]:
-    """Writes what a captioner gives each example of a split; returns which captioner it was and what that cost."""
-    settings, records = prep.settings, prep.records[split]
-    model, about, train_seconds = _scoring_captioner(prep, signal.default_epochs(settings.training.epochs))
-    size = prep.replicas.rounded_batch_size(settings.selection.score_batch_size)
-    plain = Inputs(records, settings.data.image_size, "none", prep.inputs(split).features)
+    """Writes what captioners give each example of a split; returns which captioners they were and what that cost."""
+    scoring = scoring_captioners(prep, signal)
+    model, batches = prep.new_captioner(prep.settings.selection.proxy), _batches(prep, split)
+    folder: Path = prep.folder / "scores"
+
+    def one_pass(moment: Moment, file: str) -> float:
+        moment.set_weights(prep, model)
+        xla = prep.settings.training.xla
+        return score(signal, model, batches, prep.replicas, xla, folder, file, prep.progress)
+
+    if len(scoring.moments) == 1:
+        (moment,) = scoring.moments
+        seconds, found = one_pass(moment, name), {"checkpoint": moment.checkpoint}
+    else:
+        seconds, found = _combine(prep, name, split, scoring.moments, one_pass)
+    costs = {"train_seconds": scoring.train_seconds, "pass_seconds": seconds}
+    return {**scoring.about, **found, **costs, "seconds": scoring.train_seconds + seconds}
+
+
+def _batches(prep: Preparation, split: str) -> SequentialBatches:
+    """Returns the examples of a split in batches of captions of like length: a batch is padded to its longest."""
+    settings = prep.settings
+    plain = Inputs(prep.records[split], settings.data.image_size, "none", prep.inputs(split).features)
     captions = prep.captions[split]
     asked = SingleCaptions(captions) if settings.selection.level == "pair" else captions
-    by_length = np.argsort(asked.longest(), kind="stable")  # a batch is padded to its longest caption
-    batches = SequentialBatches(plain, by_length, size, asked)
-    folder: Path = prep.folder / "scores"
-    seconds = score(signal, model, batches, prep.replicas, settings.training.xla, folder, name, prep.progress)
-    return {**about, "train_seconds": train_seconds, "pass_seconds": seconds, "seconds": train_seconds + seconds}
+    size = prep.replicas.rounded_batch_size(settings.selection.score_batch_size)
+    return SequentialBatches(plain, np.argsort(asked.longest(), kind="stable"), size, asked)
 
 
-def _scoring_captioner(prep: Preparation, default_epochs: int) -> tuple[Captioner, dict[str, Any], float]:
-    """Returns the captioner that scores, what is said of it, and the seconds its training took."""
-    selection = prep.settings.selection
-    if prep.teacher is not None:
-        return _teacher(prep, prep.teacher)
-    model = prep.new_captioner(selection.proxy)
-    epochs = selection.proxy_epochs if selection.proxy_epochs is not None else default_epochs
-    about = {"model": selection.proxy, "encoder": prep.settings.model.encoder, "epochs": epochs}
-    if epochs == 0:
-        return model, {**about, "checkpoint": None}, 0.0
-    everything = np.arange(len(prep.examples["train"]))
-    training = prep.training(model, everything, epochs, "proxy", title=f"scoring captioner, {epochs} epochs")
-    progress = training.run()
-    path = checkpoint.find(prep.folder / "proxy")
-    return model, {**about, "checkpoint": checkpoint.identity(path) if path else None}, progress.seconds
+def _combine(
+    prep: Preparation, name: str, split: str, moments: Sequence[Moment], one_pass: Callable[[Moment, str], float]
+) -> tuple[float, dict[str, Any]]:
+    """Writes the weighted sum of the scores at several moments, each of which stays in a file of its own.
 
-
-def _teacher(prep: Preparation, path: Path) -> tuple[Captioner, dict[str, Any], float]:
-    """Returns the captioner whose checkpoint lies at `path`, which must have the proxy's architecture."""
-    model = prep.new_captioner(prep.settings.selection.proxy)
-    state = checkpoint.restore(path, model)
-    about = {"model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
-    about |= {"teacher": prep.settings.selection.teacher, "epochs": state["epoch"]}
-    return model, {**about, "checkpoint": checkpoint.identity(path)}, 0.0
+    Returns:
+      The seconds of all passes, and what is said of the captioners.
+    """
+    folder, examples = prep.folder / "scores", prep.examples[split]
+    total, seconds = np.zeros(len(examples)), 0.0
+    for moment in moments:
+        part = f"{name}-{moment.name}"
+        if not (folder / f"{part}.json").exists():
+            spent = one_pass(moment, part)
+            if prep.replicas.is_chief:
+                score_store.describe(folder, part, examples, {"checkpoint": moment.checkpoint, "pass_seconds": spent})
+            prep.replicas.barrier()
+        values, about = _loaded(folder, part, examples)
+        total, seconds = total + moment.weight * values, seconds + about["pass_seconds"]
+    if prep.replicas.is_chief:
+        with atomic_file(folder / f"{name}.npy") as path:
+            np.save(path, total.astype(np.float32), allow_pickle=False)
+    return seconds, {"checkpoints": {moment.name: moment.checkpoint for moment in moments}}

@@ -107,6 +107,8 @@ class SelectionSettings(_Group):
     class_balanced: bool = _field(False)
     proxy: str = _field(None, choices=registry.CAPTIONERS)
     proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
+    score_seeds: int = _field(1, low=1, high=1000, unit="seeds")
+    score_epochs: str = _field("", unit="epochs, joined by commas")
     teacher: str = _field("", unit="run folder")
     token_reduction: str = _field("mean", choices=("mean", "sum"))
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
@@ -114,6 +116,17 @@ class SelectionSettings(_Group):
     sketch_dimensions: int = _field(1024, low=16, high=2**20, unit="dimensions, a square number")
     sketch_type: str = _field("float16", choices=("float16", "bits"))
     gradient_norm_fallback: str = _field("error", choices=("error", "instantiate"))
+
+    def epochs_named(self) -> list[int]:
+        """Returns the epochs of --score_epochs, ascending, none if it names none; raises InputError otherwise."""
+        words = [word.strip() for word in self.score_epochs.split(",")] if self.score_epochs else []
+        if not all(word.isdecimal() for word in words) or len({int(word) for word in words}) < len(words):
+            raise InputError(
+                "--score_epochs cannot be read",
+                received=repr(self.score_epochs),
+                expected="whole numbers, each once, such as 1,2,5; 0 is before training",
+            )
+        return sorted(int(word) for word in words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -282,6 +295,7 @@ class Settings:
                 received=f"--embedding_size={self.model.embedding_size} --units={self.model.units}",
                 expected="two equal widths, or --notie_embeddings",
             )
+        self.selection.epochs_named()
         if self.data.coco_split == "karpathy" and not self.data.karpathy_json:
             raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
 

@@ -149,3 +149,29 @@ def test_the_identity_is_of_the_parameters(tmp_path):
         _save(tmp_path, step, seed=seed)
         hashes.add(checkpoint.identity(checkpoint.find(tmp_path)))
     assert len(hashes) == 2
+
+
+def _save_epoch(folder, step, epoch, step_in_epoch=0):
+    model, optimizer = _pair(step)
+    state = {"step": step, "epoch": epoch, "step_in_epoch": step_in_epoch}
+    checkpoint.save(folder, model, optimizer, state, best=False, writes=True)
+
+
+def test_the_checkpoint_after_an_epoch_stays_when_it_is_kept(tmp_path):
+    _save_epoch(tmp_path, 4, 1)
+    checkpoint.keep(tmp_path, 1)
+    for step in (8, 12):
+        _save_epoch(tmp_path, step, step // 4)
+    assert _steps(tmp_path) == ["step-00000004", "step-00000012"]
+    checkpoint.keep(tmp_path, 1)  # it is; the latest is another
+    kept = checkpoint.find(tmp_path, checkpoint.after(1))
+    assert kept.name == "step-00000004" and checkpoint.epoch(kept) == 1
+
+
+@pytest.mark.parametrize(("epoch", "step_in_epoch"), [(2, 0), (1, 3), (0, 3)])
+def test_only_the_latest_checkpoint_at_an_epoch_s_end_is_kept(tmp_path, epoch, step_in_epoch):
+    with pytest.raises(RuntimeError, match="not that after epoch 1"):
+        checkpoint.keep(tmp_path, 1)
+    _save_epoch(tmp_path, 8, epoch, step_in_epoch)
+    with pytest.raises(RuntimeError, match="not that after epoch 1"):
+        checkpoint.keep(tmp_path, 1)

@@ -43,6 +43,7 @@ class GradientSketch(GradientNorm):
     """
 
     quantity = "nats per {} per unit of parameter, projected"
+    averages = False
 
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         layers, variables = rules_of(model, self.settings), model.trainable_variables

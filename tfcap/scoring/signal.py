@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from tfcap.data.pipeline import Batch, SequentialBatches
 from tfcap.data.resumable import fill
-from tfcap.settings import SelectionSettings
+from tfcap.errors import InputError
+from tfcap.settings import SelectionSettings, Settings
 from tfcap.training.replicated import replicated
 from tfcap.training.step import Inputs, Tensors
 from tfcap.training.strategy import Replicas
@@ -54,9 +55,11 @@ class Signal(_Numbers):
 
     Attributes:
       quantity: the unit of a token's number, with {} where the token or the caption is named that it is of.
+      averages: whether the mean of what several captioners give means anything.
     """
 
     quantity: str
+    averages = True
 
     @property
     def unit(self) -> str:
@@ -64,7 +67,38 @@ class Signal(_Numbers):
 
     @property
     def choices(self) -> dict[str, Any]:
-        return {"token_reduction": self.settings.token_reduction}
+        return {name: getattr(self.settings, name) for name in ("token_reduction", "score_seeds", "score_epochs")}
+
+    def moments(self, settings: Settings) -> tuple[int, list[int]]:
+        """Returns the length of the scoring captioner's training, and after which of its epochs it scores."""
+        said = settings.selection.proxy_epochs
+        length = said if said is not None else self.default_epochs(settings.training.epochs)
+        return length, settings.selection.epochs_named() or [length]
+
+    def check_settings(self, settings: Settings) -> None:
+        """Raises InputError if the settings ask for scoring captioners that cannot be."""
+        selection = self.settings
+        asked = f"--score_seeds={selection.score_seeds} --score_epochs={selection.score_epochs}"
+        if selection.teacher and (selection.score_seeds > 1 or selection.score_epochs):
+            raise InputError(
+                "A teacher is one captioner at one moment",
+                received=f"{asked} --teacher={selection.teacher}",
+                expected="neither --score_seeds nor --score_epochs, or no --teacher",
+            )
+        length, epochs = self.moments(settings)
+        if epochs[-1] > length:
+            raise InputError(
+                "--score_epochs goes past the scoring captioner's training",
+                received=f"--score_epochs={selection.score_epochs}",
+                expected=f"at most {length}",
+                remedy="--proxy_epochs makes it longer.",
+            )
+        if not self.averages and selection.score_seeds * len(epochs) > 1:
+            raise InputError(
+                "Sketches of several captioners have no mean",
+                received=asked,
+                expected="one seed and one epoch",
+            )
 
     @abc.abstractmethod
     def default_epochs(self, epochs: int) -> int:

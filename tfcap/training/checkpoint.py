@@ -33,7 +33,7 @@ def _named(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, k
 def save(
     folder: Path, model: keras.Model, optimizer: keras.Optimizer, state: dict[str, Any], *, best: bool, writes: bool
 ) -> None:
-    """Saves step `state["step"]` under `folder`, points LATEST (and BEST) to it and deletes what neither names.
+    """Saves step `state["step"]` under `folder`, points LATEST (and BEST) to it and deletes what no pointer names.
 
     All workers call it, since reading a variable may need them all; only one with `writes` writes.
     """
@@ -50,9 +50,30 @@ def save(
     tidy(folder)
 
 
+def after(epoch: int) -> str:
+    """Returns the name of the pointer to the checkpoint after an epoch."""
+    return f"EPOCH-{epoch}"
+
+
+def keep(folder: Path, epoch: int) -> None:
+    """Points to the latest checkpoint as the one after `epoch`, so that none after it takes its place.
+
+    Raises:
+      RuntimeError: it is of another moment.
+    """
+    if (folder / after(epoch)).exists():
+        return
+    latest = find(folder)
+    state = read_json(latest / "state.json") if latest else {}
+    if latest is None or (state["epoch"], state["step_in_epoch"]) != (epoch, 0):
+        raise RuntimeError(f"The latest checkpoint in {folder} is not that after epoch {epoch}")
+    write_text(folder / after(epoch), latest.name)
+
+
 def tidy(folder: Path) -> None:
-    """Deletes the checkpoints that neither pointer names, and what killed saves left."""
-    pointed = {(folder / pointer).read_text() for pointer in (LATEST, BEST) if (folder / pointer).exists()}
+    """Deletes the checkpoints that no pointer names, and what killed saves left."""
+    pointers = [folder / LATEST, folder / BEST, *folder.glob("EPOCH-*")]
+    pointed = {pointer.read_text() for pointer in pointers if pointer.exists()}
     for path in folder.glob("step-*"):
         if path.name not in pointed:
             shutil.rmtree(path, ignore_errors=True)
@@ -102,6 +123,11 @@ def _check_same(path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str
             f"The checkpoint {path} is of another model: missing {names(missing)}; left over {names(left_over)};"
             f" of another shape {names(differing)}"
         )
+
+
+def epoch(path: Path) -> int:
+    """Returns how many epochs a checkpoint's training had done."""
+    return read_json(path / "state.json")["epoch"]
 
 
 def identity(path: Path) -> str:

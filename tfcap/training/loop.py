@@ -107,15 +107,15 @@ class Training:
         seen = self.progress.epoch * len(self.batches.positions) + self.progress.step_in_epoch * self.batches.batch_size
         return seen / self.progress.seconds if self.progress.seconds else 0.0
 
-    def run(self) -> Progress:
-        """Trains until the last epoch and returns where that is; at once if a checkpoint is already there.
+    def run(self, until: int | None = None) -> Progress:
+        """Trains until the last epoch, or the end of epoch `until`; at once if a checkpoint is already there.
 
         Raises:
           TrainingDiverged: the loss or the gradient of a step is not finite.
         """
         shown = self.settings.run.progress and self.replicas.is_chief
         with progress_bar(self.total_steps, self.title, "step", shown=shown, done=self.progress.step) as bar:
-            while self.progress.epoch < self.epochs:
+            while self.progress.epoch < (self.epochs if until is None else until):
                 self._epoch(bar)
         return self.progress
 

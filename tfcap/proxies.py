@@ -1,0 +1,105 @@
+"""The captioners that score: proxies trained for it, each at one moment or several of its training, or a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import numpy as np
+
+from tfcap.models.captioner import Captioner
+from tfcap.preparation import Preparation
+from tfcap.scoring.signal import Signal
+from tfcap.training import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """The weights of a captioner at one moment of its training.
+
+    Attributes:
+      name: such as s0-e5, of seed 0 after 5 epochs, or teacher.
+      seed: of the training.
+      path: of the checkpoint; None before training.
+      weight: of the scores that it gives, among those of other moments.
+    """
+
+    name: str
+    seed: int
+    path: Path | None
+    weight: float = 1.0
+
+    @property
+    def checkpoint(self) -> str | None:
+        """SHA-256 (hex) of the parameters' file; None before training."""
+        return checkpoint.identity(self.path) if self.path else None
+
+    def set_weights(self, prep: Preparation, model: Captioner) -> None:
+        """Gives the model, which must have the proxy's architecture, the weights of this moment."""
+        if self.path is not None:
+            checkpoint.restore(self.path, model)
+            return
+        initial = prep.new_captioner(prep.settings.selection.proxy, self.seed)
+        for ours, theirs in zip(model.trainable_variables, initial.trainable_variables, strict=True):
+            ours.assign(theirs.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoringCaptioners:
+    """Whose scores are averaged, what is said of them, and the seconds that their training took in all."""
+
+    moments: list[Moment]
+    about: dict[str, Any]
+    train_seconds: float
+
+
+def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
+    """Returns the captioners that give a signal, trained where no earlier run has."""
+    selection, seed = prep.settings.selection, prep.settings.run.seed
+    about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
+    if prep.teacher is not None:
+        about["teacher"] = selection.teacher
+        moment = Moment("teacher", seed, prep.teacher)
+        return ScoringCaptioners([moment], {**about, "epochs": checkpoint.epoch(prep.teacher)}, 0.0)
+    length, epochs = signal.moments(prep.settings)
+    seeds = list(range(seed, seed + selection.score_seeds))
+    moments, seconds = [], 0.0
+    for one in seeds:
+        paths, spent = _trained(prep, one, length, [epoch for epoch in epochs if epoch])
+        weight, seconds = 1 / (len(seeds) * len(epochs)), seconds + spent
+        moments += [Moment(f"s{one}-e{epoch}", one, paths.get(epoch), weight) for epoch in epochs]
+    return ScoringCaptioners(moments, {**about, "epochs": length, "seeds": seeds, "at_epochs": epochs}, seconds)
+
+
+def _trained(prep: Preparation, seed: int, length: int, epochs: list[int]) -> tuple[dict[int, Path], float]:
+    """Trains a proxy, whose schedule is `length` epochs long, to the last of `epochs`.
+
+    Returns:
+      The checkpoint after each of `epochs`, and the seconds that the training took.
+    """
+    if not epochs:
+        return {}, 0.0
+    name = "proxy" if seed == prep.settings.run.seed else f"proxy-s{seed}"
+    title = f"scoring captioner, {epochs[-1]} epochs" + ("" if name == "proxy" else f", seed {seed}")
+    model = prep.new_captioner(prep.settings.selection.proxy, seed)
+    everything = np.arange(len(prep.examples["train"]))
+    training = prep.training(model, everything, length, name, seed=seed, title=title)
+    found = {}
+    for epoch in epochs:
+        training.run(until=epoch)
+        found[epoch] = prep.chief_first(functools.partial(_kept, prep, prep.folder / name, epoch))
+    return found, training.progress.seconds
+
+
+def _kept(prep: Preparation, folder: Path, epoch: int) -> Path:
+    """Returns the checkpoint after an epoch, which training has just made or an earlier run has kept."""
+    if prep.replicas.is_chief:
+        checkpoint.keep(folder, epoch)
+    path = checkpoint.find(folder, checkpoint.after(epoch))
+    if path is None:
+        raise RuntimeError(f"{folder} has no checkpoint after epoch {epoch}")
+    return path
