@@ -18,6 +18,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,6 +257,29 @@ def _resumed_with_another_reduction(place: Place) -> list[str]:
     return place.arguments(selector="loss", token_reduction="sum")
 
 
+def _captioner(change: Callable, **said: object) -> Callable[[Place], list[str]]:
+    """Asks for a score of captioners that `change` is done to."""
+
+    def given(place: Place) -> list[str]:
+        from tfcap import preparation
+
+        plain = preparation.build_captioner
+
+        def changed(*arguments: object) -> object:
+            model = plain(*arguments)
+            change(model)
+            return model
+
+        place.monkeypatch.setattr(preparation, "build_captioner", changed)
+        return place.arguments(selector="hardest", **said)
+
+    return given
+
+
+def _freeze_the_logits(model: Any) -> None:
+    model.vocabulary_logits.trainable = False
+
+
 def _select(damage: str = "", **changes: object) -> Callable[[Place], list[str]]:
     """Asks for masks from a run with scores; a flag that is None is left out."""
 
@@ -408,6 +432,15 @@ KINDS = {
     "teacher of several seeds": Kind("A teacher is one captioner.*--score_seeds=2", _teacher(score_seeds=2)),
     "teacher at another epoch": Kind("A teacher is one captioner.*--score_epochs=1", _teacher(score_epochs=1)),
     "teacher of another width": Kind("checkpoint .* is of another model", _teacher(units=9)),
+    # What a score cannot be had of.
+    "gradient norm of a form without a rule": Kind(
+        r"no rule.*embedding \(Embedding with LoRA\).*--gradient_norm_fallback=instantiate",
+        _captioner(lambda model: model.embedding.enable_lora(2), selection_score="gradient_norm"),
+    ),
+    "gradient norm of a last layer that is frozen": Kind(
+        r"vocabulary_logits \(Dense, 0 trainable weights\).*--selection_score=gradient_norm is of all",
+        _captioner(_freeze_the_logits, selection_score="gradient_norm_last_layer"),
+    ),
     # Sources.
     "data set without a source": Kind("needs its source.*--source", lambda place: place.photographs("")),
     "missing source": Kind("--source is not a folder", lambda place: place.photographs(place.here / "absent")),

@@ -90,8 +90,13 @@ class Preparation:
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
         budget_of(self.settings.selection.fraction, len(self.examples["train"]))
         selector = chosen_selector(self.settings)
-        for signal in _signals(selector, self.settings.selection):
+        signals = _signals(selector, self.settings.selection)
+        for signal in signals:
             signal.check_settings(self.settings)
+        if signals and not (self.folder / "experiment.json").exists():
+            model = self.new_captioner(self.settings.selection.proxy)
+            for signal in signals:
+                signal.check_captioner(model)
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
 

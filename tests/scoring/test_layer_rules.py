@@ -72,6 +72,17 @@ def _one(kind, *arguments, shape=(3, 4), **named):
     return Row((kind,), lambda: [kind(*arguments, **named)], shape=shape)
 
 
+def _masked(kind, **arguments):
+    """A recurrence over word ids, of which 0 is no word."""
+    return Row(
+        (kind,),
+        lambda: [layers.Embedding(WORDS, 4, mask_zero=True), kind(3, **arguments)],
+        lambda parts, ids: parts[1](parts[0](ids)),
+        (6,),
+        ids=True,
+    )
+
+
 ROWS = {
     "dense": _one(layers.Dense, 5),
     "dense, more places than weights": _one(layers.Dense, 3, shape=(40, 2)),
@@ -119,6 +130,13 @@ ROWS = {
     "conv, depthwise, strided": _one(layers.DepthwiseConv2D, 3, strides=2, shape=(6, 6, 3), activation="relu"),
     "lstm": _one(layers.LSTM, 3, return_sequences=True, shape=(5, 4)),
     "lstm, last output": _one(layers.LSTM, 3, use_bias=False, shape=(5, 4)),
+    "lstm, masked": _masked(layers.LSTM, return_sequences=True),
+    "lstm, masked, last output": _masked(layers.LSTM),
+    "lstm, both ways": Row(
+        (layers.LSTM,), lambda: [layers.Bidirectional(layers.LSTM(3, return_sequences=True))], shape=(5, 4)
+    ),
+    "gru, masked, backwards": _masked(layers.GRU, return_sequences=True, go_backwards=True),
+    "gru, masked, zeros": _masked(layers.GRU, return_sequences=True, zero_output_for_mask=True),
     "gru": _one(layers.GRU, 3, return_sequences=True, shape=(5, 4)),
     "gru, reset before": _one(layers.GRU, 3, reset_after=False, return_sequences=True, shape=(5, 4)),
     "lstm of the captioner": Row((HoistedLSTM,), lambda: [layers.Dense(6), HoistedLSTM(3)], _hoisted, shape=(5, 4)),
@@ -240,6 +258,48 @@ def test_a_subclass_of_a_layer_with_a_rule_has_none():
 
     with pytest.raises(InputError, match=r"Doubled"):
         rules_for(_net(Row((), lambda: [Doubled(4)])), RULES, None)
+
+
+# Layers in forms that their rules do not cover, each with how the error names it.
+FORMS = {
+    r"\(Embedding with LoRA\)": Row(
+        (), lambda: [_with_lora(layers.Embedding(WORDS, 4), (None, 6))], shape=(6,), ids=True
+    ),
+    r"\(Conv2D with LoRA\)": Row((), lambda: [_with_lora(layers.Conv2D(5, 3), (None, 5, 4, 2))], shape=(5, 4, 2)),
+    r"\(LayerNormalization with weights along axis 1\)": _one(layers.LayerNormalization, axis=1),
+    r"\(LayerNormalization with weights along axis 1, 2\)": _one(layers.LayerNormalization, axis=(1, 2)),
+    r"\(BatchNormalization with weights along axis 1\)": _one(layers.BatchNormalization, axis=1),
+    r"\(EinsumDense with LoRA on the equation abc,dc->abd\)": Row(
+        (), lambda: [_with_lora(layers.EinsumDense("abc,dc->abd", output_shape=(None, 5)), (None, 3, 4))]
+    ),
+    r"\(EinsumDense with the equation abc,cd->ad, which sums": _one(layers.EinsumDense, "abc,cd->ad", output_shape=5),
+}
+
+
+@pytest.mark.parametrize("words", FORMS)
+def test_a_form_without_a_rule_is_an_error_naming_its_path_and_the_fallback_is_exact(words):
+    net, x = _net(FORMS[words]), _inputs(FORMS[words], 2)
+    with pytest.raises(InputError, match=f"no rule.*{words}.*--gradient_norm_fallback=instantiate") as caught:
+        rules_for(net, RULES, None)
+    assert "\n" not in str(caught.value)
+    np.testing.assert_allclose(_norms(net, x, False, fallback=instantiate), _norms_one_by_one(net, x), rtol=1e-4)
+
+
+def test_channels_first_is_a_form_without_a_rule():
+    """A CPU cannot compute it, so no more is tested."""
+    keras.utils.set_random_seed(0)
+    net = Net([layers.Conv2D(5, 3, data_format="channels_first")], None)
+    net.parts[0].build((None, 2, 5, 5))
+    with pytest.raises(InputError, match=r"\(Conv2D with channels first\)"):
+        rules_for(net, RULES, None)
+
+
+@pytest.mark.parametrize("fallback", [None, instantiate])
+def test_a_state_that_passes_on_is_an_error_whatever_the_fallback(fallback):
+    net = Net([layers.LSTM(3, stateful=True, name="memory")], None)
+    net.parts[0].build((4, 5, 4))
+    with pytest.raises(InputError, match="state passes from one batch to the next.*memory.*stateful=False"):
+        rules_for(net, RULES, fallback)
 
 
 @pytest.mark.parametrize("rows", [1, 3])

@@ -16,7 +16,6 @@ from tfcap.scoring.taps import Factors, Taps
 
 def convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor) -> Tensor:
     """Rule of patches(x) W + b for each group of channels."""
-    _check(layer)
     groups = layer.groups
 
     def factors(gradient: Tensor) -> Factors:
@@ -31,7 +30,6 @@ def convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: T
 
 def depthwise_convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor) -> Tensor:
     """Rule of patches(x) W + b for each channel alone; the kernel is so small that its gradient is made whole."""
-    _check(layer)
     channels, multiplier = inputs.shape[-1], layer.depth_multiplier
 
     def factors(gradient: Tensor) -> Factors:
@@ -47,9 +45,11 @@ def depthwise_convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps,
     return activated(layer, taps.tap(y + layer.bias if layer.use_bias else y, factors))
 
 
-def _check(layer: Layer) -> None:
-    if layer.data_format != "channels_last" or getattr(layer, "lora_enabled", False):
-        raise NotImplementedError(f"{layer.path}: a convolution with channels first or LoRA")
+def uncovered(layer: Layer) -> str:
+    """Returns the form of a convolution that these rules do not cover, or ""."""
+    if layer.data_format != "channels_last":
+        return "with channels first"
+    return "with LoRA" if getattr(layer, "lora_enabled", False) else ""
 
 
 def _patches(layer: Layer, inputs: Tensor, groups: int) -> Tensor:

@@ -52,6 +52,9 @@ class GradientNorm(Signal):
         compute = example_output_gradients(model, xla, record, finish, reduction)
         return lambda parameters, state, inputs: compute(parameters, state, inputs)[0]
 
+    def check_captioner(self, model: keras.Model) -> None:
+        rules_of(model, self.settings)
+
     def by_tape(self, model: keras.Model) -> Callable[..., tf.Tensor]:
         """Returns a function like that of `compute`, by gradients made whole, each on its own."""
         compute = example_gradient_norms(model, False, self.settings.token_reduction)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import tfcap.quiet  # noqa: F401
 
@@ -14,7 +15,7 @@ from tfcap.errors import InputError
 from tfcap.models.captioner import PAD
 from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.scoring.rules import RULES
-from tfcap.scoring.taps import Taps, recording
+from tfcap.scoring.taps import Taps, recording, without_rule
 from tfcap.training.step import Inputs, Tensors, example_output_gradients, token_weights
 
 
@@ -49,6 +50,9 @@ class LastLayerGradientNorm(GradientNorm):
 
         return compute
 
+    def check_captioner(self, model: keras.Model) -> None:
+        _checked(model)
+
     def by_tape(self, model: keras.Model) -> Callable[..., tf.Tensor]:
         """Returns a function like that of `compute`, with the gradient at the logits from a gradient tape."""
         layer = _checked(model)
@@ -64,18 +68,21 @@ class LastLayerGradientNorm(GradientNorm):
 def _checked(model: keras.Model) -> keras.layers.Layer:
     """Returns the layer that makes the logits; raises InputError if its weights have no gradient, or no rule."""
     layer = model.logits_layer
-    if not layer.trainable_variables or type(layer) not in RULES:
+    form = without_rule(layer, RULES) or type(layer).__name__
+    if not layer.trainable_variables or without_rule(layer, RULES):
         raise InputError(
             "The layer that makes the logits has no gradient norm of its own",
-            received=f"{layer.path} ({type(layer).__name__}, {len(layer.trainable_variables)} trainable weights)",
+            received=f"{layer.path} ({form}, {len(layer.trainable_variables)} trainable weights)",
             expected="trainable weights in a layer of type " + ", ".join(sorted(kind.__name__ for kind in RULES)),
             remedy="--selection_score=gradient_norm is of all layers.",
         )
     return layer
 
 
-def _record(layer: keras.layers.Layer, examples: int, watch: Callable[[tf.Tensor], None]) -> recording:
-    return recording({layer: RULES[type(layer)]}, examples, watch)
+def _record(
+    layer: keras.layers.Layer, examples: int, watch: Callable[[tf.Tensor], None]
+) -> AbstractContextManager[Taps]:
+    return recording({layer: RULES[type(layer)].rule}, examples, watch)
 
 
 def _unwatched(tensor: tf.Tensor) -> None:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfcap.scoring.factors import Product, Rows, Whole
-from tfcap.scoring.taps import Factors, Rule, Taps
+from tfcap.scoring.taps import Factors, Rule, Taps, own_variables
 
 Tensor = Any
 Layer = Any  # a Keras layer: Keras has no types
@@ -60,8 +60,6 @@ def einsum_dense(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: 
     summed = [c for c in kernel_term if c in inputs_term and c not in output_term]
     made = [c for c in kernel_term if c in output_term and c not in inputs_term]
     groups = [c for c in kernel_term if c in inputs_term and c in output_term]
-    if layer.lora_enabled and (groups or kernel_term != "".join(summed + made)):
-        raise NotImplementedError(f"{layer.path}: LoRA on the equation {layer.equation}")
 
     def factors(gradient: Tensor) -> Factors:
         x = _as_matrices(taps, inputs, inputs_term, groups, summed)
@@ -71,6 +69,19 @@ def einsum_dense(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: 
 
     x = ops.einsum(layer.equation, inputs, layer.kernel)
     return activated(layer, taps.tap(x if layer.bias is None else x + layer.bias, factors))
+
+
+def einsum_uncovered(layer: Layer) -> str:
+    """Returns the form of an EinsumDense that its rule does not cover, or ""."""
+    named = layer.equation.split(",")[0].replace("...", ".").replace(" ", "")
+    inputs, kernel, output = _terms(layer.equation, len(named))  # of dots for one axis; any number is alike
+    if inputs[0] in kernel or inputs[0] != output[0]:
+        return f"with the equation {layer.equation}, whose first axis is not the batch"
+    if set(inputs) - set(kernel) != set(output) - set(kernel):
+        return f"with the equation {layer.equation}, which sums over places or makes them"
+    groups = set(kernel) & set(inputs) & set(output)
+    in_order = sorted(kernel, key=lambda c: c in output) == list(kernel)
+    return f"with LoRA on the equation {layer.equation}" if layer.lora_enabled and (groups or not in_order) else ""
 
 
 def _terms(equation: str, rank: int) -> tuple[str, str, str]:
@@ -85,8 +96,6 @@ def _terms(equation: str, rank: int) -> tuple[str, str, str]:
 def _as_matrices(taps: Taps, values: Tensor, term: str, groups: list[str], sides: list[str]) -> Tensor:
     """Returns `values` with axes named by `term` as [B, n, p], or [B, g, n, p] where there are groups."""
     positions = [c for c in term if c not in groups and c not in sides]
-    if not positions or positions[0] != term[0]:
-        raise NotImplementedError(f"an equation whose first axis is not the batch: {term}")
     values = taps.by_example(
         tf.transpose(values, [term.index(c) for c in [*positions, *groups, *sides]]), len(term) - 1
     )
@@ -110,9 +119,12 @@ def _bias_total(layer: Layer, taps: Taps, gradient: Tensor) -> Whole:
 
 def embedding(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor) -> Tensor:
     """Rule of W[ids]."""
-    if layer.lora_enabled:
-        raise NotImplementedError(f"{layer.path}: LoRA on an embedding")
     return taps.tap(call(inputs), lambda g: [(layer._embeddings, _looked_up(taps, inputs, g, layer.input_dim))])
+
+
+def embedding_uncovered(layer: Layer) -> str:
+    """Returns the form of an embedding that its rules do not cover, or ""."""
+    return "with LoRA" if layer.lora_enabled else ""
 
 
 def _looked_up(taps: Taps, ids: Tensor, gradient: Tensor, count: int) -> Product:
@@ -160,8 +172,6 @@ def scale_and_shift(scale: str, shift: str | None, neutral: float = 1.0) -> Rule
 
     def rule(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor, **arguments: Any) -> Tensor:
         gamma, beta = getattr(layer, scale), getattr(layer, shift) if shift else None
-        if getattr(layer, "axis", -1) not in (-1, [-1], (-1,), len(inputs.shape) - 1, [len(inputs.shape) - 1]):
-            raise NotImplementedError(f"{layer.path}: a normalisation whose weights lie along axis {layer.axis}")
         mapping = [
             (v, ops.full(v.shape, value, v.dtype)) for v, value in ((gamma, neutral), (beta, 0.0)) if v is not None
         ]
@@ -188,12 +198,21 @@ def scale_and_shift(scale: str, shift: str | None, neutral: float = 1.0) -> Rule
     return rule
 
 
+def normalisation_uncovered(layer: Layer) -> str:
+    """Returns the form of a normalisation that its rule does not cover, or ""."""
+    axis = getattr(layer, "axis", -1)
+    axes = list(axis) if isinstance(axis, (list, tuple)) else [axis]
+    shape = (layer.get_build_config() or {}).get("input_shape")
+    last = (-1,) if shape is None else (-1, len(shape) - 1)
+    return "" if len(axes) == 1 and axes[0] in last else f"with weights along axis {', '.join(map(str, axes))}"
+
+
 def instantiate(layer: Layer, call: Callable[..., Tensor], taps: Taps, *args: Any, **kwargs: Any) -> Tensor:
     """Any layer: gives each example a copy of its weights, whose gradient is then the example's own.
 
     Costs B times the layer's weights in memory. The fallback for layers that have no rule.
     """
-    variables = [variable for variable in layer._trainable_variables if variable.trainable]
+    variables = own_variables(layer)
     rest = [variable for variable in layer.variables if all(variable is not v for v in variables)]
 
     def own_copy(variable: keras.Variable) -> Tensor:

@@ -40,15 +40,30 @@ def hoisted_lstm(
     return outputs
 
 
-def _start(layer: Layer, sequences: Tensor, initial_state: Any, arguments: dict[str, Any], states: int) -> list[Tensor]:
-    if layer.go_backwards or layer.stateful or arguments.get("mask") is not None or arguments.get("training"):
-        raise NotImplementedError(f"{layer.path}: a recurrence that is reversed, stateful, masked or in training")
+def _start(layer: Layer, sequences: Tensor, initial_state: Any, states: int) -> list[Tensor]:
     if initial_state is None:
         return [ops.zeros([sequences.shape[0], layer.units], sequences.dtype) for _ in range(states)]
     return list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
 
 
-def _returned(layer: Layer, outputs: list[Tensor], state: list[Tensor]) -> Any:
+def _in_order(layer: Layer, sequences: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Returns the steps, and the mask of them, in the order in which the layer takes them."""
+    if not layer.go_backwards:
+        return sequences, mask
+    return ops.flip(sequences, axis=1), None if mask is None else ops.flip(mask, axis=1)
+
+
+def _kept(mask: Tensor | None, t: int, new: Tensor, old: Tensor) -> Tensor:
+    """Returns what is new after step t, and what was there where the step is masked."""
+    return new if mask is None else ops.where(mask[:, t, None], new, old)
+
+
+def _returned(layer: Layer, made: list[Tensor], mask: Tensor | None, state: list[Tensor]) -> Any:
+    """Returns what the layer does for the output that each step has made; a masked step repeats the one before."""
+    outputs: list[Tensor] = []
+    for t, output in enumerate(made):
+        repeats = outputs and not layer.zero_output_for_mask
+        outputs.append(_kept(mask, t, output, outputs[-1] if repeats else ops.zeros_like(output)))
     result = ops.stack(outputs, axis=1) if layer.return_sequences else outputs[-1]
     return (result, *state) if layer.return_state else result
 
@@ -59,11 +74,13 @@ def lstm(
     taps: Taps,
     sequences: Tensor,
     initial_state: Any = None,
-    **arguments: Any,
+    mask: Tensor | None = None,
+    training: Any = None,
 ) -> Any:
     """keras.layers.LSTM: gates in the order i, f, g, o."""
     cell = layer.cell
-    h, c = _start(layer, sequences, initial_state, arguments, 2)
+    h, c = _start(layer, sequences, initial_state, 2)
+    sequences, mask = _in_order(layer, sequences, mask)
     before: list[Tensor] = []
 
     def factors(dz: Tensor) -> Factors:
@@ -80,10 +97,10 @@ def lstm(
     for t in range(sequences.shape[1]):
         before.append(h)
         i, f, g, o = ops.split(z[:, t] + ops.matmul(h, cell.recurrent_kernel), 4, axis=-1)
-        c = cell.recurrent_activation(f) * c + cell.recurrent_activation(i) * cell.activation(g)
-        h = cell.recurrent_activation(o) * cell.activation(c)
-        outputs.append(h)
-    return _returned(layer, outputs, [h, c])
+        new_c = cell.recurrent_activation(f) * c + cell.recurrent_activation(i) * cell.activation(g)
+        outputs.append(cell.recurrent_activation(o) * cell.activation(new_c))
+        h, c = _kept(mask, t, outputs[-1], h), _kept(mask, t, new_c, c)
+    return _returned(layer, outputs, mask, [h, c])
 
 
 def gru(
@@ -92,11 +109,13 @@ def gru(
     taps: Taps,
     sequences: Tensor,
     initial_state: Any = None,
-    **arguments: Any,
+    mask: Tensor | None = None,
+    training: Any = None,
 ) -> Any:
     """keras.layers.GRU, its reset gate after or before the product with the state; gates in the order z, r, h."""
     cell, units, steps = layer.cell, layer.units, sequences.shape[1]
-    (h,) = _start(layer, sequences, initial_state, arguments, 1)
+    (h,) = _start(layer, sequences, initial_state, 1)
+    sequences, mask = _in_order(layer, sequences, mask)
     bias, recurrent_bias = (cell.bias[0], cell.bias[1]) if cell.use_bias and cell.reset_after else (cell.bias, None)
     before: list[Tensor] = []
     reset: list[Tensor] = []
@@ -134,6 +153,6 @@ def gru(
         r = cell.recurrent_activation(x_r + ops.matmul(h, u_r) + b_r + p_r)
         reset.append(r)
         inner = r * (ops.matmul(h, u_h) + b_h + p_h) if cell.reset_after else ops.matmul(r * h, u_h) + p_h
-        h = z * h + (1 - z) * cell.activation(x_h + inner)
-        outputs.append(h)
-    return _returned(layer, outputs, [h])
+        outputs.append(z * h + (1 - z) * cell.activation(x_h + inner))
+        h = _kept(mask, t, outputs[-1], h)
+    return _returned(layer, outputs, mask, [h])

@@ -9,22 +9,25 @@ import keras_hub
 
 from tfcap.models.lstm import HoistedLSTM
 from tfcap.scoring import convolution_rules, layer_rules, recurrent_rules
-from tfcap.scoring.taps import Rule
+from tfcap.scoring.layer_rules import embedding_uncovered, normalisation_uncovered, scale_and_shift
+from tfcap.scoring.taps import LayerRule
 
-RULES: dict[type, Rule] = {
-    keras.layers.Dense: layer_rules.dense,
-    keras.layers.EinsumDense: layer_rules.einsum_dense,
-    keras.layers.Embedding: layer_rules.embedding,
-    keras.layers.ReversibleEmbedding: layer_rules.reversible_embedding,
-    keras_hub.layers.PositionEmbedding: layer_rules.position_embedding,
-    keras.layers.LayerNormalization: layer_rules.scale_and_shift("gamma", "beta"),
-    keras.layers.GroupNormalization: layer_rules.scale_and_shift("gamma", "beta"),
-    keras.layers.BatchNormalization: layer_rules.scale_and_shift("gamma", "beta"),
-    keras.layers.RMSNormalization: layer_rules.scale_and_shift("scale", None),
-    keras_hub.layers.RMSNormalization: layer_rules.scale_and_shift("scale", None),
-    keras.layers.Conv2D: convolution_rules.convolution,
-    keras.layers.DepthwiseConv2D: convolution_rules.depthwise_convolution,
-    keras.layers.LSTM: recurrent_rules.lstm,
-    keras.layers.GRU: recurrent_rules.gru,
-    HoistedLSTM: recurrent_rules.hoisted_lstm,
+_SCALED = LayerRule(scale_and_shift("gamma", "beta"), normalisation_uncovered)
+
+RULES: dict[type, LayerRule] = {
+    keras.layers.Dense: LayerRule(layer_rules.dense),
+    keras.layers.EinsumDense: LayerRule(layer_rules.einsum_dense, layer_rules.einsum_uncovered),
+    keras.layers.Embedding: LayerRule(layer_rules.embedding, embedding_uncovered),
+    keras.layers.ReversibleEmbedding: LayerRule(layer_rules.reversible_embedding, embedding_uncovered),
+    keras_hub.layers.PositionEmbedding: LayerRule(layer_rules.position_embedding),
+    keras.layers.LayerNormalization: _SCALED,
+    keras.layers.GroupNormalization: _SCALED,
+    keras.layers.BatchNormalization: _SCALED,
+    keras.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None), normalisation_uncovered),
+    keras_hub.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None)),
+    keras.layers.Conv2D: LayerRule(convolution_rules.convolution, convolution_rules.uncovered),
+    keras.layers.DepthwiseConv2D: LayerRule(convolution_rules.depthwise_convolution, convolution_rules.uncovered),
+    keras.layers.LSTM: LayerRule(recurrent_rules.lstm),
+    keras.layers.GRU: LayerRule(recurrent_rules.gru),
+    HoistedLSTM: LayerRule(recurrent_rules.hoisted_lstm),
 }

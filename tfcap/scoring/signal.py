@@ -112,6 +112,9 @@ class Signal(_Numbers):
         """Returns what of the numbers [B, ...] goes into the file."""
         return values
 
+    def check_captioner(self, model: keras.Model) -> None:  # noqa: B027
+        """Raises InputError if the signal cannot be had of such a captioner, before one is trained for it."""
+
     def check(self, model: keras.Model, batches: Iterable[Batch]) -> None:  # noqa: B027
         """Raises RuntimeError if the signal is not what it is said to be for this model."""
 

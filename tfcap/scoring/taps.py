@@ -27,6 +27,19 @@ Rule = Callable[..., Tensor]  # (layer, call, taps, *the layer's own arguments) 
 
 
 @dataclasses.dataclass(frozen=True)
+class LayerRule:
+    """What is known of a layer type.
+
+    Attributes:
+      rule: takes the place of `call`.
+      uncovered: says of a built layer which form it has that the rule does not cover; "" where the rule holds.
+    """
+
+    rule: Rule
+    uncovered: Callable[[keras.layers.Layer], str] = lambda layer: ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Tap:
     """A tensor whose gradient gives the gradients of weights."""
 
@@ -99,40 +112,59 @@ def recording(
             layer.__dict__.pop("call", None)
 
 
-def rules_for(model: keras.Model, rules: Mapping[type, Rule], fallback: Rule | None) -> dict[keras.layers.Layer, Rule]:
+def rules_for(
+    model: keras.Model, rules: Mapping[type, LayerRule], fallback: Rule | None
+) -> dict[keras.layers.Layer, Rule]:
     """Returns the rule of every layer that holds trainable weights of the model.
 
     Args:
       rules: by the layer's exact type: a subclass may compute something else.
-      fallback: for layers without a rule; None makes them an error.
+      fallback: for layers without a rule, or in a form that their rule does not cover; None makes them an error.
 
     Raises:
-      InputError: naming the layers that have no rule.
+      InputError: naming the layers that have no rule, or those whose state passes from one batch to the next.
     """
     trainable = {id(variable) for variable in model.trainable_variables}
     layers = list(model._flatten_layers())
-    cells = {id(layer.cell) for layer in layers if type(layer) in WITH_CELLS}
-    found: dict[keras.layers.Layer, Rule] = {}
-    missing: list[keras.layers.Layer] = []
-    for layer in layers:
-        holder = layer.cell if type(layer) in WITH_CELLS else layer
-        own = [variable for variable in holder._trainable_variables if id(variable) in trainable]
-        if not own or id(layer) in cells:
-            continue
-        if type(layer) in rules:
-            found[layer] = rules[type(layer)]
-        else:
-            missing.append(layer)
+    cells = {id(part) for layer in layers if _has_cell(layer) for part in layer.cell._flatten_layers()}
+    holding = [
+        layer
+        for layer in layers
+        if id(layer) not in cells and any(id(variable) in trainable for variable in own_variables(layer))
+    ]
+    stateful = [layer.path for layer in holding if getattr(layer, "stateful", False)]
+    if stateful:
+        raise InputError(
+            "Where a state passes from one batch to the next, an example has no gradient of its own",
+            received=", ".join(stateful),
+            expected="stateful=False",
+        )
+    missing = {layer: why for layer in holding if (why := without_rule(layer, rules))}
     if missing and fallback is None:
         raise InputError(
             "Layers of the captioner have no rule for the norm of an example's gradient",
-            received=", ".join(f"{layer.path} ({type(layer).__name__})" for layer in missing),
+            received=", ".join(f"{layer.path} ({why})" for layer, why in missing.items()),
             expected="one of " + ", ".join(sorted(kind.__name__ for kind in rules)),
             remedy="--gradient_norm_fallback=instantiate makes the gradient of each example for these layers alone.",
         )
-    if fallback is not None:
-        found.update(dict.fromkeys(missing, fallback))
-    return found
+    return {layer: fallback if fallback and layer in missing else rules[type(layer)].rule for layer in holding}
 
 
-WITH_CELLS: frozenset[type] = frozenset({keras.layers.LSTM, keras.layers.GRU})  # their weights lie in a cell inside
+def without_rule(layer: keras.layers.Layer, rules: Mapping[type, LayerRule]) -> str:
+    """Returns the layer's type and form if no rule covers them, "" otherwise."""
+    kind = type(layer).__name__
+    if type(layer) not in rules:
+        return kind
+    form = rules[type(layer)].uncovered(layer)
+    return f"{kind} {form}" if form else ""
+
+
+def own_variables(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the trainable variables that a layer's `call` uses itself: a recurrent layer's lie in its cell."""
+    if _has_cell(layer):
+        return list(layer.cell.trainable_variables)
+    return [variable for variable in layer._trainable_variables if variable.trainable]
+
+
+def _has_cell(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.RNN)
