@@ -345,6 +345,14 @@ def _teacher(**changes: object) -> Callable[[Place], list[str]]:
     return lambda place: place.arguments(selector="loss", teacher=place.finished, **changes)
 
 
+def _teacher_of_other_words(place: Place) -> list[str]:
+    """As many of them, so that the checkpoint fits."""
+    run = place.own_run().rename(place.here / "teacher")
+    words = (run / "vocabulary.txt").read_text().splitlines()
+    (run / "vocabulary.txt").write_text("\n".join([*words[:-1], "zebra"]) + "\n")
+    return place.arguments(selector="hardest", selection_score="learnability", teacher=run)
+
+
 def _cluster(config: str | None) -> Callable[[Place], list[str]]:
     def given(place: Place) -> list[str]:
         if config is not None:
@@ -428,7 +436,11 @@ KINDS = {
     "teacher that is no run": Kind(
         "teacher has no trained checkpoint.*/absent", _changed(selector="loss", teacher="/absent")
     ),
-    "teacher on other data": Kind("teacher was trained on other data", _teacher(limit=20)),
+    "teacher on other data": Kind("teacher knows other words.*same data set", _teacher(limit=20)),
+    "learnability without a teacher": Kind(
+        "learnability needs the captioner.*--teacher=RUN", _changed(selector="hardest", selection_score="learnability")
+    ),
+    "teacher of another vocabulary": Kind("teacher knows other words", _teacher_of_other_words),
     "teacher of several seeds": Kind("A teacher is one captioner.*--score_seeds=2", _teacher(score_seeds=2)),
     "teacher at another epoch": Kind("A teacher is one captioner.*--score_epochs=1", _teacher(score_epochs=1)),
     "teacher of another width": Kind("checkpoint .* is of another model", _teacher(units=9)),

@@ -24,7 +24,6 @@ from tfcap.data.records import Records
 from tfcap.data.text import WordTokenizer
 from tfcap.errors import InputError
 from tfcap.evaluation.tokenizer import tokenize
-from tfcap.files import read_json
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
@@ -119,7 +118,7 @@ class Preparation:
 
     @functools.cached_property
     def teacher(self) -> Path | None:
-        """The best checkpoint of the run that --teacher names, which must be on the same data set."""
+        """The best checkpoint of the run that --teacher names, whose words must be those of this data set."""
         if not self.settings.selection.teacher:
             return None
         run_dir = Path(self.settings.selection.teacher)
@@ -130,11 +129,13 @@ class Preparation:
                 received=f"--teacher={run_dir}",
                 expected="the folder of a finished run",
             )
-        if read_json(run_dir / "experiment.json")["fingerprints"]["train"] != self.records["train"].fingerprint:
+        vocabulary = run_dir / "vocabulary.txt"
+        known = WordTokenizer.load(vocabulary, self.tokenizer.max_tokens).words if vocabulary.is_file() else ()
+        if known != self.tokenizer.words:
             raise InputError(
-                "The teacher was trained on other data",
+                "The teacher knows other words",
                 received=f"--teacher={run_dir}",
-                expected="a run on the same data set",
+                expected="a run with the same vocabulary, on the same data set or on any part of it",
             )
         return path
 

@@ -63,8 +63,9 @@ def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
     about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
     if prep.teacher is not None:
         about["teacher"] = selection.teacher
-        moment = Moment("teacher", seed, prep.teacher)
-        return ScoringCaptioners([moment], {**about, "epochs": checkpoint.epoch(prep.teacher)}, 0.0)
+        if not signal.against_teacher:
+            moment = Moment("teacher", seed, prep.teacher)
+            return ScoringCaptioners([moment], {**about, "epochs": checkpoint.epoch(prep.teacher)}, 0.0)
     length, epochs = signal.moments(prep.settings)
     seeds = list(range(seed, seed + selection.score_seeds))
     moments, seconds = [], 0.0
@@ -72,6 +73,8 @@ def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
         paths, spent = _trained(prep, one, length, [epoch for epoch in epochs if epoch])
         weight, seconds = 1 / (len(seeds) * len(epochs)), seconds + spent
         moments += [Moment(f"s{one}-e{epoch}", one, paths.get(epoch), weight) for epoch in epochs]
+    if signal.against_teacher:
+        moments.append(Moment("teacher", seed, prep.teacher, weight=-1.0))
     return ScoringCaptioners(moments, {**about, "epochs": length, "seeds": seeds, "at_epochs": epochs}, seconds)
 
 

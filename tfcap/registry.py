@@ -63,6 +63,7 @@ SCORES = Registry(
         "gradient_norm": "tfcap.scoring.gradient_norms:GradientNorm",
         "gradient_norm_last_layer": "tfcap.scoring.last_layer:LastLayerGradientNorm",
         "loss": "tfcap.scoring.losses:TeacherLoss",
+        "learnability": "tfcap.scoring.learnability:Learnability",
         "el2n": "tfcap.scoring.word_statistics:EL2N",
         "entropy": "tfcap.scoring.word_statistics:Entropy",
         "margin": "tfcap.scoring.word_statistics:Margin",

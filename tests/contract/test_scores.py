@@ -30,6 +30,7 @@ ROWS = {
     "gradient_norm": GRADIENT,
     "gradient_norm_last_layer": GRADIENT,
     "loss": Row(),
+    "learnability": Row(),  # what one captioner gives; tests/test_learnability.py subtracts
     "el2n": Row(unit="distance of probabilities per token"),
     "entropy": Row(),
     "margin": Row(unit="probability per token"),

@@ -56,10 +56,12 @@ class Signal(_Numbers):
     Attributes:
       quantity: the unit of a token's number, with {} where the token or the caption is named that it is of.
       averages: whether the mean of what several captioners give means anything.
+      against_teacher: whether a teacher's numbers are subtracted from a proxy's; otherwise a teacher is the proxy.
     """
 
     quantity: str
     averages = True
+    against_teacher = False
 
     @property
     def unit(self) -> str:
@@ -79,7 +81,7 @@ class Signal(_Numbers):
         """Raises InputError if the settings ask for scoring captioners that cannot be."""
         selection = self.settings
         asked = f"--score_seeds={selection.score_seeds} --score_epochs={selection.score_epochs}"
-        if selection.teacher and (selection.score_seeds > 1 or selection.score_epochs):
+        if selection.teacher and not self.against_teacher and (selection.score_seeds > 1 or selection.score_epochs):
             raise InputError(
                 "A teacher is one captioner at one moment",
                 received=f"{asked} --teacher={selection.teacher}",
