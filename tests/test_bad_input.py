@@ -556,7 +556,7 @@ KINDS = {
     "select without a place": Kind("--out is missing", _select(out=None), "select"),
     "select from what is no run": Kind("There is no run.*/absent", _select(scores="/absent"), "select", alone=True),
     "select from a run without scores": Kind(
-        "There is no score of images.*--selector=loss",
+        "There is no score.*--selector=loss",
         lambda place: [f"--scores={place.finished}", f"--out={place.here / 'masks'}"],
         "select",
     ),
