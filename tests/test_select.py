@@ -27,6 +27,7 @@ def _prep(folder, features, **said):
     prep = SimpleNamespace(
         settings=Settings().replace(dataset="flickr8k", fraction=0.5, seed=3, **said).resolve(),
         records={"train": _Records()},
+        examples={"train": _Records()},
         folder=folder,
         replicas=SimpleNamespace(is_chief=True),
         _features={"train": (features, 0.0)},

@@ -4,11 +4,13 @@ The gradient of a matrix that takes X to X W is X^T G, with G the loss's gradien
 <X X^T, G G^T> (Goodfellow 2015, https://arxiv.org/abs/1510.01799, for one position; Rochette et al. 2019,
 https://arxiv.org/abs/1912.06015, and Li et al. 2022, https://arxiv.org/abs/2110.05679, for several), which needs no
 gradient of W's size. Shapes: B examples, g groups of weights that do not mix, n positions, p and q the sides of W.
+The classes are TensorFlow nests, so that a compiled function can return them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
@@ -25,6 +27,13 @@ class Rows:
     ids: Tensor  # [B, n] int32
     count: int  # p, the rows of the table
 
+    def __tf_flatten__(self) -> tuple[tuple[int], tuple[Tensor]]:
+        return (self.count,), (self.ids,)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple[int], components: tuple[Tensor]) -> Rows:
+        return cls(*components, *metadata)
+
 
 @dataclasses.dataclass(frozen=True)
 class Product:
@@ -33,6 +42,13 @@ class Product:
     left: Tensor | Rows  # [B, n, p] or [B, g, n, p] float32, or rows of a table
     right: Tensor  # [B, n, q] or [B, g, n, q] float32
 
+    def __tf_flatten__(self) -> tuple[tuple[()], tuple[Tensor | Rows, Tensor]]:
+        return (), (self.left, self.right)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple[()], components: tuple[Tensor | Rows, Tensor]) -> Product:
+        return cls(*components)
+
 
 @dataclasses.dataclass(frozen=True)
 class Whole:
@@ -40,11 +56,23 @@ class Whole:
 
     gradient: Tensor  # [B, ...] float32
 
+    def __tf_flatten__(self) -> tuple[tuple[()], tuple[Tensor]]:
+        return (), (self.gradient,)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple[()], components: tuple[Tensor]) -> Whole:
+        return cls(*components)
+
 
 Factor = Product | Whole
 
 
-def squared_norm(factors: list[Factor]) -> Tensor:
+def norms(factors: Sequence[Sequence[Factor]]) -> Tensor:
+    """Returns the norm float32 [B] of each example's gradient over all weights, from the factors of each weight."""
+    return tf.sqrt(tf.add_n([squared_norm(of_weight) for of_weight in factors if of_weight]))
+
+
+def squared_norm(factors: Sequence[Factor]) -> Tensor:
     """Returns the squared norm float32 [B] of the sum of a weight's gradients, one for each use of the weight."""
     if any(isinstance(factor, Whole) for factor in factors):
         gradients = [factor.gradient if isinstance(factor, Whole) else _matrix(factor) for factor in factors]

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 from tfcap.errors import InputError
-from tfcap.scoring.factors import Factor, Whole, squared_norm
+from tfcap.scoring.factors import Factor, Whole, norms
 
 Tensor = Any
 Factors = list[tuple[keras.Variable, Factor]]
@@ -93,8 +93,7 @@ class Taps:
 
     def norms(self, gradients: Sequence[Tensor], variables: Sequence[keras.Variable]) -> Tensor:
         """Returns the norm float32 [B] of each example's gradient over `variables`."""
-        squares = [squared_norm(factors) for factors in self.factors(gradients, variables) if factors]
-        return tf.sqrt(tf.add_n(squares))
+        return norms(self.factors(gradients, variables))
 
 
 @contextlib.contextmanager

@@ -177,20 +177,20 @@ def example_output_gradients(
     model: keras.Model,
     xla: bool,
     recording: Callable[[int, Callable[[tf.Tensor], None]], AbstractContextManager[AnyTaps]],
-    finish: Callable[[AnyTaps, list[tf.Tensor]], tf.Tensor],
+    finish: Callable[[AnyTaps, list[tf.Tensor]], Any],
     token_reduction: str = "mean",
-) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor]]:
+) -> Callable[[Tensors, Tensors, Inputs], tuple[Any, tf.Tensor]]:
     """Returns a compiled function (parameters, state, inputs) -> what `finish` makes, and the loss [B] of each example.
 
     One forward and one backward pass over the batch, in evaluation mode; no gradient of a parameter is made.
 
     Args:
       recording: (B, watch) -> the tensors of the forward pass whose gradients are wanted.
-      finish: (taps, gradient of the summed losses at each of `taps.outputs`) -> the result [B].
+      finish: (taps, gradient of the summed losses at each of `taps.outputs`) -> the result, a nest of tensors.
     """
 
     @tf.function(jit_compile=xla)
-    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor]:
+    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[Any, tf.Tensor]:
         examples = inputs["weights"].shape[0]
         with tf.GradientTape() as tape, recording(examples, tape.watch) as taps:
             losses = _example_losses(model, parameters, state, inputs, token_reduction)
