@@ -35,7 +35,7 @@ def signals(folder: Path) -> Signals:
     score = rng.lognormal(size=len(embeddings)).astype(np.float32)
     return Signals(
         np.arange(len(embeddings)),
-        dict.fromkeys(("loss", "gradient_norm", "el2n"), score),
+        dict.fromkeys(("loss", "gradient_norm", "el2n", "forgetting"), score),
         embeddings,
         sketches=embeddings,
         target_sketches=rng.normal(size=[100, embeddings.shape[1]]),

@@ -403,6 +403,19 @@ KINDS = {
     "pairs by embeddings": Kind(
         "captions apart.*--selector=k_means --level=pair", _changed(selector="k_means", level="pair")
     ),
+    "unknown tracked signal": Kind(
+        "Unknown tracked signal.*'depth'.*one of loss, gradient_norm, forgetting, aum", ["--track=loss,depth"]
+    ),
+    "tracked signal named twice": Kind("--track names one twice.*'aum,loss, aum'", ["--track=aum,loss, aum"]),
+    "forgetting of pairs": Kind(
+        "forgetting is of images.*--level=pair.*--level=image", _changed(selector="forgetting", level="pair")
+    ),
+    "forgetting of several captioners": Kind(
+        "forgetting is of one training.*--score_seeds=2", _changed(selector="forgetting", score_seeds=2)
+    ),
+    "forgetting without training": Kind(
+        "forgetting is counted while.*--proxy_epochs=0", _changed(selector="forgetting", proxy_epochs=0)
+    ),
     "unknown score": Kind("Unknown score.*'depth'.*caption_consensus", ["--selection_score=depth"]),
     "mixture that cannot be read": Kind("--mixture cannot be read", _changed(selector="mixed", mixture="loss:half")),
     "score epochs that cannot be read": Kind("--score_epochs cannot be read.*'1,x'", _changed(score_epochs="1,x")),
@@ -452,6 +465,10 @@ KINDS = {
     "gradient norm of a last layer that is frozen": Kind(
         r"vocabulary_logits \(Dense, 0 trainable weights\).*--selection_score=gradient_norm is of all",
         _captioner(_freeze_the_logits, selection_score="gradient_norm_last_layer"),
+    ),
+    "teacher that did not track": Kind(
+        "teacher's training did not track aum.*--teacher=.*Run it with --fraction=1 --track=aum",
+        lambda place: place.arguments(selector="hardest", selection_score="aum", teacher=place.finished),
     ),
     # Sources.
     "data set without a source": Kind("needs its source.*--source", lambda place: place.photographs("")),

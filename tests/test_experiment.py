@@ -78,6 +78,7 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
         {"selector": "influence", "targets": 2, "sketch_type": "bits"},
         {"selector": "d2", "selection_score": "gradient_norm", "attention": True, "image_size": 64},
         {"selector": "k_means"},
+        {"selector": "forgetting", "proxy_epochs": 2},
         {"selector": "gradient_norm", "tie_embeddings": True},
         {"selector": "easiest", "selection_score": "caption_consensus"},
         {"selector": "mixed", "mixture": "hardest:1,k_center:1", "selection_score": "entropy"},
@@ -85,10 +86,61 @@ def test_mixed_precision_goes_to_the_end(toy_flags, tmp_path):
     ids=lambda said: said["selector"],
 )
 def test_a_selector_gets_its_signals(frozen_flags, tmp_path, said):
-    asked = {**frozen_flags, **said, "proxy_epochs": 0, "run_dir": str(tmp_path / "run")}
+    asked = {**frozen_flags, "proxy_epochs": 0, **said, "run_dir": str(tmp_path / "run")}
     settings = Settings().replace(**asked)
     prep = Preparation(settings.resolve())
     mask = experiment.select(prep)
     assert len(set(mask.ids.tolist())) == int(0.75 * len(prep.records["train"])) == mask.mask.sum()
     again = experiment.select(prep)
     np.testing.assert_array_equal(again.ids, mask.ids)
+
+
+@pytest.fixture(scope="module")
+def tracked_run(frozen_flags, tmp_path_factory):
+    """A run on all images that tracked all that can be."""
+    folder = tmp_path_factory.mktemp("runs") / "tracked"
+    said = {"fraction": 1.0, "track": "loss,gradient_norm,forgetting,aum", "epochs": 2, "export": False}
+    experiment.run(Settings().replace(**{**frozen_flags, **said}, run_dir=str(folder)))
+    return folder
+
+
+def _scored(flags, folder, name, **said):
+    """Returns the scores `name` that an experiment which goes by them makes, and what is said of them."""
+    asked = {**flags, "selector": "hardest", "selection_score": name, "epochs": 2, "run_dir": str(folder), **said}
+    experiment.select(Preparation(Settings().replace(**asked).resolve()))
+    about = json.loads((folder / "scores" / f"{name}.json").read_text())
+    return np.load(folder / "scores" / f"{name}.npy"), about
+
+
+def test_what_was_tracked_has_a_number_an_image_and_epoch(tracked_run, scenes):
+    records = Records(scenes, "train")
+    for name, unit in (("loss", "nats per token"), ("forgetting", "part of the words, in [0, 1]")):
+        about = json.loads((tracked_run / "dynamics" / f"{name}.json").read_text())
+        assert (about["fingerprint"], about["epochs"], about["images"]) == (records.fingerprint, 2, len(records))
+        assert about["unit"] == unit
+        tracked = np.load(tracked_run / "dynamics" / f"{name}.npy")
+        assert tracked.shape == (2, len(records)) and tracked.dtype == np.float32 and np.isfinite(tracked).all()
+    history = json.loads((tracked_run / "history.json").read_text())
+    loss = np.load(tracked_run / "dynamics" / "loss.npy")
+    assert loss.mean(axis=1) == pytest.approx(history["loss"], rel=0.1)  # a mean over images, not over tokens
+
+
+def test_the_scoring_captioner_s_dynamics_are_those_of_a_run_on_all_images(frozen_flags, tracked_run, tmp_path):
+    for name in ("forgetting", "aum"):
+        own, about = _scored(frozen_flags, tmp_path / f"own-{name}", name)
+        taught, of_teacher = _scored(frozen_flags, tmp_path / f"taught-{name}", name, teacher=str(tracked_run))
+        np.testing.assert_allclose(own, taught, rtol=1e-5)
+        assert about["epochs"] == of_teacher["epochs"] == 2
+        assert about["train_seconds"] > 0 and of_teacher["train_seconds"] == 0
+    aum = np.load(tracked_run / "dynamics" / "aum.npy")
+    np.testing.assert_allclose(taught, -aum.mean(axis=0), rtol=1e-5)
+
+
+def test_what_a_finished_run_tracked_is_written_again_where_its_description_is_gone(tracked_run):
+    path = tracked_run / "dynamics" / "aum.npy"
+    before = path.read_bytes()
+    path.write_bytes(b"damaged")
+    path.with_suffix(".json").unlink()
+    settings = json.loads((tracked_run / "experiment.json").read_text())["settings"]
+    experiment.run(Settings.from_json(settings))
+    assert path.read_bytes() == before and path.with_suffix(".json").exists()

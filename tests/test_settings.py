@@ -7,7 +7,7 @@ import pytest
 
 from tfcap import registry
 from tfcap.errors import InputError
-from tfcap.settings import NEUTRAL, DataSettings, Range, Settings, plain_type
+from tfcap.settings import NEUTRAL, DataSettings, Range, Settings, plain_type, several
 
 GROUPS = [field.name for field in dataclasses.fields(Settings)]
 FIELDS = [(group, field) for group in GROUPS for field in dataclasses.fields(getattr(Settings(), group))]
@@ -97,6 +97,17 @@ def test_an_unknown_name_lists_the_known_ones(name):
         Settings().replace(**{name: "nonsense"})
 
 
+def test_names_joined_by_commas_are_each_known_and_said_once():
+    for names in ("", "aum", "loss, aum", "aum,loss"):
+        assert Settings().replace(track=names).training.track == names
+    assert several("") == [] and several("loss, aum") == ["loss", "aum"]
+    for names in ("depth", "loss,depth", "loss,", ","):
+        with pytest.raises(InputError, match=r"Unknown tracked signal.*one of loss, gradient_norm, forgetting, aum"):
+            Settings().replace(track=names)
+    with pytest.raises(InputError, match=r"--track names one twice. Received: 'aum,aum'"):
+        Settings().replace(track="aum,aum")
+
+
 def test_an_unknown_field_or_group_is_refused():
     with pytest.raises(InputError, match="Unknown setting.*epoch"):
         Settings().replace(epoch=3)
@@ -119,6 +130,7 @@ def test_a_group_checks_itself_without_the_others():
         (Range(low=2), "at least 2"),
         (Range(low=2, open_low=True), "above 2"),
         (Range(choices=("a", "b")), "one of a, b"),
+        (Range(choices=("a", "b"), several=True), "none or some of a, b, joined by commas"),
         (Range(unit="folder"), "folder"),
         (Range(), ""),
     ],

@@ -24,7 +24,7 @@ from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
 from tfcap.scores import scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
-from tfcap.settings import Settings
+from tfcap.settings import Settings, several
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
 
@@ -98,7 +98,9 @@ def select(prep: Preparation) -> Mask:
 
 def train(prep: Preparation, mask: Mask) -> None:
     """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder."""
-    if (prep.folder / "history.json").exists():
+    track = several(prep.settings.training.track)
+    done = [prep.folder / "history.json", *(prep.folder / "dynamics" / f"{name}.json" for name in track)]
+    if all(path.exists() for path in done):
         return
     model = prep.new_captioner()
     validation = Validation(prep, model)
@@ -107,11 +109,13 @@ def train(prep: Preparation, mask: Mask) -> None:
         mask.positions,
         prep.settings.training.epochs,
         "checkpoints",
+        track,
         validate=validation.run,
         log=validation.log,
     )
     progress = training.run()
     validation.close()
+    prep.keep_dynamics(training, "dynamics")
     if prep.replicas.is_chief:
         training_curves(prep.folder / "curves.png", progress.history)
         write_json(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from tfcap import registry
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.feature_cache import features
 from tfcap.data.pairs import Pairs
-from tfcap.data.pipeline import Batch, Captions, Inputs, TrainingBatches
+from tfcap.data.pipeline import Batch, Captions, Inputs, SequentialBatches, TrainingBatches
 from tfcap.data.record_index import Examples
 from tfcap.data.records import Records
 from tfcap.data.text import WordTokenizer
@@ -28,8 +28,11 @@ from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.run_folder import RunFolder
+from tfcap.scoring import training_dynamics
+from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import Signal
+from tfcap.scoring.signal import EpochsSignal, Signal
+from tfcap.scoring.tracking import needs_norms, tracking_of
 from tfcap.selection import SKETCHES, Selector, budget_of
 from tfcap.settings import SelectionSettings, Settings
 from tfcap.training import checkpoint
@@ -96,8 +99,40 @@ class Preparation:
             model = self.new_captioner(self.settings.selection.proxy)
             for signal in signals:
                 signal.check_captioner(model)
+        self._check_dynamics()
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
+
+    def _check_dynamics(self) -> None:
+        """Raises InputError where the scores that a training must have tracked cannot be had."""
+        selection, names = self.settings.selection, self.tracked_scores
+        for name in names:
+            if selection.level == "pair":
+                raise InputError(
+                    f"{name} is of images, of which training sees one caption an epoch",
+                    received="--level=pair",
+                    expected="--level=image, or another score",
+                )
+            if selection.score_seeds > 1 or selection.score_epochs:
+                raise InputError(
+                    f"{name} is of one training, over all of its epochs",
+                    received=f"--score_seeds={selection.score_seeds} --score_epochs={selection.score_epochs}",
+                    expected="neither of them",
+                )
+            if selection.teacher:
+                training_dynamics.of_teacher(Path(selection.teacher), name, self.records["train"])
+            elif selection.proxy_epochs == 0:
+                raise InputError(
+                    f"{name} is counted while the scoring captioner trains",
+                    received="--proxy_epochs=0",
+                    expected="one epoch or more",
+                )
+
+    @functools.cached_property
+    def tracked_scores(self) -> list[str]:
+        """The scores that the selector needs and that a training must have tracked."""
+        needed = chosen_selector(self.settings).scores
+        return [name for name in needed if issubclass(registry.SCORES[name], EpochsSignal)]
 
     def chief_first(self, action: Callable[[], T]) -> T:
         """Returns what the action gives, in the process that writes before it is done in the others."""
@@ -208,6 +243,7 @@ class Preparation:
         positions: np.ndarray,
         epochs: int,
         folder: str,
+        track: Sequence[str] = (),
         *,
         seed: int | None = None,
         **more: Any,
@@ -217,6 +253,7 @@ class Preparation:
         Args:
           seed: of order, captions, augmentation and dropout; the experiment's own unless it is said.
           positions: int64 [k], of the examples. Of an image whose pairs are not all there, only those are drawn.
+          track: the signals that it keeps of each image.
         """
         captions, examples, settings = self.captions["train"], self.examples["train"], self._with_seed(seed)
         if isinstance(examples, Pairs):
@@ -231,7 +268,28 @@ class Preparation:
             settings.run.seed,
             self.replicas.worker,
         )
-        return Training(model, batches, settings, epochs, self.replicas, self.folder / folder, **more)
+        selection = self.settings.selection
+        if needs_norms(track):
+            two = SequentialBatches(self.inputs("train"), positions[:2], 2, self.captions["train"])
+            GradientNorm(selection).check(model, two)
+        tracking = tracking_of(track, model, selection) if track else None
+        return Training(
+            model,
+            batches,
+            settings,
+            epochs,
+            self.replicas,
+            self.folder / folder,
+            tracking=tracking,
+            **more,
+        )
+
+    def keep_dynamics(self, training: Training, folder: str) -> None:
+        """Writes what a training tracked into a folder of the run; returns when all workers can read it."""
+        if self.replicas.is_chief:
+            about = {"images": len(training.batches.positions), "seed": self.settings.run.seed}
+            training_dynamics.save(self.folder / folder, training.dynamics, self.records["train"], about)
+        self.replicas.barrier()
 
     def decoder(self, model: Captioner, beams: int) -> Decoder:
         """Returns a decoder of the model with this many beams."""

@@ -78,6 +78,19 @@ def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
     return ScoringCaptioners(moments, {**about, "epochs": length, "seeds": seeds, "at_epochs": epochs}, seconds)
 
 
+def tracked_captioner(prep: Preparation) -> ScoringCaptioners:
+    """Returns the teacher, or the proxy trained to its end, whose training tracked what `prep.tracked_scores` names."""
+    selection, seed = prep.settings.selection, prep.settings.run.seed
+    about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
+    if prep.teacher is not None:
+        moment = Moment("teacher", seed, prep.teacher)
+        return ScoringCaptioners([moment], {**about, "teacher": selection.teacher}, 0.0)
+    length = selection.proxy_epochs if selection.proxy_epochs is not None else prep.settings.training.epochs
+    paths, seconds = _trained(prep, seed, length, [length])
+    moment = Moment(f"s{seed}-e{length}", seed, paths[length])
+    return ScoringCaptioners([moment], {**about, "checkpoint": moment.checkpoint}, seconds)
+
+
 def _trained(prep: Preparation, seed: int, length: int, epochs: list[int]) -> tuple[dict[int, Path], float]:
     """Trains a proxy, whose schedule is `length` epochs long, to the last of `epochs`.
 
@@ -90,11 +103,13 @@ def _trained(prep: Preparation, seed: int, length: int, epochs: list[int]) -> tu
     title = f"scoring captioner, {epochs[-1]} epochs" + ("" if name == "proxy" else f", seed {seed}")
     model = prep.new_captioner(prep.settings.selection.proxy, seed)
     everything = np.arange(len(prep.examples["train"]))
-    training = prep.training(model, everything, length, name, seed=seed, title=title)
+    track = prep.tracked_scores if name == "proxy" else []
+    training = prep.training(model, everything, length, name, track, seed=seed, title=title)
     found = {}
     for epoch in epochs:
         training.run(until=epoch)
         found[epoch] = prep.chief_first(functools.partial(_kept, prep, prep.folder / name, epoch))
+    prep.keep_dynamics(training, f"{name}/dynamics")
     return found, training.progress.seconds
 
 

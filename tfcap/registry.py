@@ -68,6 +68,18 @@ SCORES = Registry(
         "entropy": "tfcap.scoring.word_statistics:Entropy",
         "margin": "tfcap.scoring.word_statistics:Margin",
         "caption_consensus": "tfcap.scoring.caption_consensus:CaptionConsensus",
+        "forgetting": "tfcap.scoring.training_dynamics:Forgetting",
+        "aum": "tfcap.scoring.training_dynamics:AreaUnderMargin",
+    },
+)
+# What a training can track of each example, one number an epoch; a score of the same name may be made of it.
+TRACKED = Registry(
+    "tracked signal",
+    {
+        "loss": "tfcap.scoring.tracking:Loss",
+        "gradient_norm": "tfcap.scoring.tracking:TrackedGradientNorm",
+        "forgetting": "tfcap.scoring.tracking:WordAccuracy",
+        "aum": "tfcap.scoring.tracking:WordMargin",
     },
 )
 # Classes, or functions, that make a selector from its options.
@@ -78,6 +90,7 @@ SELECTORS = Registry(
         "gradient_norm": "tfcap.selection.ranked:GradientNorm",
         "loss": "tfcap.selection.ranked:Loss",
         "el2n": "tfcap.selection.ranked:EL2N",
+        "forgetting": "tfcap.selection.ranked:Forgetting",
         "hardest": "tfcap.selection.ranked:Hardest",
         "easiest": "tfcap.selection.ranked:Easiest",
         "median": "tfcap.selection.ranked:Median",

@@ -21,7 +21,7 @@ PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's 
 # Everything a run writes, as patterns; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
     *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png", "scores.png"),
-    *("checkpoints", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt", "experiment.json"),
+    *("checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt", "experiment.json"),
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
 
@@ -46,7 +46,8 @@ class RunFolder:
                 remedy="Choose another --run_dir.",
             )
         if writes:
-            for folder in (self.path, *self._written(("masks", "checkpoints", *PROXIES))):
+            dynamics = [f"{name}/dynamics" for name in PROXIES]
+            for folder in (self.path, *self._written(("masks", "checkpoints", "dynamics", *PROXIES, *dynamics))):
                 remove_partials(folder)
 
     def _is_new(self) -> bool:

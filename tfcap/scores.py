@@ -15,12 +15,12 @@ from tfcap import registry
 from tfcap.data.pipeline import Inputs, SequentialBatches, SingleCaptions
 from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
-from tfcap.files import atomic_file
+from tfcap.files import atomic_file, remove_partials
 from tfcap.preparation import Preparation
-from tfcap.proxies import Moment, scoring_captioners
-from tfcap.scoring import score_store
+from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
+from tfcap.scoring import score_store, training_dynamics
 from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
-from tfcap.scoring.signal import Signal, TextSignal, score
+from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal, score
 
 
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
@@ -39,12 +39,14 @@ def sketches(prep: Preparation) -> dict[str, np.ndarray]:
     return {"sketches": of_train, "target_sketches": targets, "target_groups": dealt}
 
 
-def _read_or_make(prep: Preparation, signal: Signal | TextSignal, name: str, split: str) -> np.ndarray:
+def _read_or_make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> np.ndarray:
     folder, examples = prep.folder / "scores", prep.examples[split]
     found = score_store.load(folder, name, examples, signal.choices)
     if found is None:
         if isinstance(signal, TextSignal):
             about = _score_texts(prep, signal, name, split)
+        elif isinstance(signal, EpochsSignal):
+            about = _score_epochs(prep, signal, name)
         else:
             about = _score_examples(prep, signal, name, split)
         if prep.replicas.is_chief:
@@ -69,10 +71,36 @@ def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -
     if prep.replicas.is_chief:
         pairs = prep.settings.selection.level == "pair"
         values = (signal.of_captions if pairs else signal.of_images)(prep.records[split].captions)
-        with atomic_file(prep.folder / "scores" / f"{name}.npy") as path:
-            np.save(path, values.astype(np.float32), allow_pickle=False)
+        _write(prep, name, values)
     seconds = time.perf_counter() - began
     return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
+
+
+def _score_epochs(prep: Preparation, signal: EpochsSignal, name: str) -> dict[str, Any]:
+    """Writes the scores that come of the teacher's training, or of the scoring captioner's; returns which it was."""
+    scoring = tracked_captioner(prep)
+    tracked, seconds = _tracked(prep, name), scoring.train_seconds
+    if prep.replicas.is_chief:
+        _write(prep, name, signal.of_epochs(tracked))
+    return {**scoring.about, "epochs": len(tracked), "train_seconds": seconds, "pass_seconds": 0.0, "seconds": seconds}
+
+
+def _tracked(prep: Preparation, name: str) -> np.ndarray:
+    """Returns what the teacher's training, or the scoring captioner's, tracked: float32 [epochs, N]."""
+    records, folder = prep.records["train"], prep.folder / "proxy" / "dynamics"
+    if prep.teacher is not None:
+        return training_dynamics.of_teacher(Path(prep.settings.selection.teacher), name, records)
+    found = training_dynamics.load(folder, name, records)
+    if found is None:
+        raise InputError(f"What the scoring captioner tracked is gone from {folder}", remedy="Run with --noresume.")
+    return found
+
+
+def _write(prep: Preparation, name: str, scores: np.ndarray) -> None:
+    folder: Path = prep.folder / "scores"
+    with atomic_file(folder / f"{name}.npy") as path:
+        np.save(path, scores.astype(np.float32), allow_pickle=False)
+    remove_partials(folder)
 
 
 def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) -> dict[str, Any]:

@@ -26,8 +26,11 @@ class Range:
     choices: Sequence[str] | registry.Registry | None = None
     open_low: bool = False
     unit: str = ""
+    several: bool = False
 
     def __str__(self) -> str:
+        if self.choices is not None and self.several:
+            return "none or some of " + ", ".join(self.choices) + ", joined by commas"
         if self.choices is not None:
             return "one of " + ", ".join(self.choices)
         words = f" {self.unit}" if self.unit else ""
@@ -40,13 +43,22 @@ class Range:
     def check(self, name: str, value: Any) -> None:
         """Raises InputError naming the field `name` if `value` lies outside."""
         if isinstance(self.choices, registry.Registry):
-            self.choices.check(value)
+            names = several(value) if self.several else [value]
+            for one in names:
+                self.choices.check(one)
+            if len(set(names)) < len(names):
+                raise InputError(f"--{name} names one twice", received=repr(value), expected=self)
         elif self.choices is not None and value not in self.choices:
             raise InputError(f"Unknown --{name}", received=repr(value), expected=self)
         if self.low is not None:
             too_low = value <= self.low if self.open_low else value < self.low
             if not (value == value) or too_low or (self.high is not None and value > self.high):
                 raise InputError(f"--{name} is out of range", received=value, expected=self)
+
+
+def several(names: str) -> list[str]:
+    """Returns the names that are joined by commas; none for an empty text."""
+    return [name.strip() for name in names.split(",")] if names else []
 
 
 def _field(default: Any, **range_words: Any) -> Any:
@@ -116,6 +128,7 @@ class SelectionSettings(_Group):
     sketch_dimensions: int = _field(1024, low=16, high=2**20, unit="dimensions, a square number")
     sketch_type: str = _field("float16", choices=("float16", "bits"))
     gradient_norm_fallback: str = _field("error", choices=("error", "instantiate"))
+    learnt_accuracy: float = _field(0.5, low=0, high=1, open_low=True, unit="of a caption's words")
 
     def epochs_named(self) -> list[int]:
         """Returns the epochs of --score_epochs, ascending, none if it names none; raises InputError otherwise."""
@@ -160,6 +173,7 @@ class TrainingSettings(_Group):
     xla: bool = _field(True)
     virtual_devices: int = _field(0, low=0, high=64, unit="logical CPU devices; 0 leaves the machine as it is")
     mixed_precision: bool = _field(False)
+    track: str = _field("", choices=registry.TRACKED, several=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -35,6 +35,14 @@ PROMISES = {
         },
         "scenes": ["xla_over_graph"],
     },
+    "tracking": {
+        f"tokens_{tokens}": [
+            f"{name}_{compiler}_over_untracked_{compiler}"
+            for name in ("loss", "words", "gradient_norm", "all")
+            for compiler in ("xla", "graph")
+        ]
+        for tokens in (16, 32)
+    },
     "selectors": {
         **{f"{name}_n{count}": [] for name in (*registry.SELECTORS, "class_balanced random") for count in (500, 1000)},
         "k_center_half": [],

@@ -12,16 +12,16 @@ import tensorflow as tf
 from tests.scoring.toy import batches
 from tests.training.toy import captioner
 from tfcap import registry
-from tfcap.scoring.signal import Signal, TextSignal
+from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import values_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Says `by_captioner` if a captioner gives the score, `unit` what a token's number is in then."""
+    """Says the kind of the score and what it is in, for one that a captioner gives per token."""
 
-    by_captioner: bool = True
+    kind: type = Signal
     unit: str = "nats per token"
 
 
@@ -34,11 +34,15 @@ ROWS = {
     "el2n": Row(unit="distance of probabilities per token"),
     "entropy": Row(),
     "margin": Row(unit="probability per token"),
-    "caption_consensus": Row(by_captioner=False, unit="CIDEr-D, in [0, 10]"),
+    "caption_consensus": Row(TextSignal, "CIDEr-D, in [0, 10]"),
+    "forgetting": Row(EpochsSignal, "forgetting events"),
+    "aum": Row(EpochsSignal, "nats per token, minus the margin"),
 }
 COUNT = 7
-by_captioner = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.by_captioner])
-by_text = pytest.mark.parametrize("name", [name for name, row in ROWS.items() if not row.by_captioner])
+by_captioner, by_text, by_epochs = (
+    pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.kind is kind])
+    for kind in (Signal, TextSignal, EpochsSignal)
+)
 
 
 def _signal(name, **settings):
@@ -59,10 +63,11 @@ def test_every_registered_score_has_a_row():
 @pytest.mark.parametrize("name", ROWS)
 def test_it_is_a_score_that_says_its_unit(name):
     row, signal = ROWS[name], _signal(name)
-    assert isinstance(signal, Signal if row.by_captioner else TextSignal) and signal.unit == row.unit
+    assert isinstance(signal, row.kind) and signal.unit == row.unit
+    reduced = row.kind is Signal
     summed = _signal(name, token_reduction="sum")
-    assert summed.unit == row.unit.replace("per token", "per caption")
-    assert summed.choices.get("token_reduction") == ("sum" if row.by_captioner else None)
+    assert summed.unit == (row.unit.replace("per token", "per caption") if reduced else row.unit)
+    assert summed.choices.get("token_reduction") == ("sum" if reduced else None)
 
 
 @by_captioner
@@ -110,3 +115,14 @@ def test_a_score_of_texts_is_a_number_a_caption_and_of_an_image_their_mean(name)
     each, images = _signal(name).of_captions(captions), _signal(name).of_images(captions)
     assert each.shape == (7,) and np.isfinite(each).all()
     np.testing.assert_allclose(images, [each[:3].mean(), each[3:5].mean(), each[5:].mean()])
+
+
+@by_epochs
+def test_a_score_of_epochs_is_a_number_an_image_and_nan_for_one_that_was_never_shown(name):
+    tracked = np.random.default_rng(0).random([6, COUNT]).astype(np.float32)
+    tracked[:3, 1] = np.nan
+    tracked[:, 4] = np.nan
+    found = _signal(name).of_epochs(tracked)
+    assert found.shape == (COUNT,) and found.dtype == np.float32
+    assert np.isnan(found).tolist() == [column == 4 for column in range(COUNT)]
+    np.testing.assert_array_equal(found[:3], _signal(name).of_epochs(tracked[:, :3]))

@@ -34,6 +34,7 @@ ROWS = {
     "gradient_norm": Row(),
     "loss": Row(),
     "el2n": Row(),
+    "forgetting": Row(),
     "hardest": Row(),
     "easiest": Row(),
     "median": Row(),
@@ -52,7 +53,7 @@ SELECTORS |= {f"balanced {name}": ClassBalanced(selector) for name, selector in 
 PREFIX = [name for name in SELECTORS if ROWS[name.removeprefix("balanced ")].prefix]
 
 N = 40
-SCORES = ("gradient_norm", "loss", "el2n")
+SCORES = ("gradient_norm", "loss", "el2n", "forgetting")
 
 
 def _signals(count: int = N, **changes: object) -> Signals:

@@ -17,6 +17,7 @@ _SETTINGS = {
     "fraction": 0.5,
     "proxy_epochs": 2,
     "score_batch_size": 4,
+    "track": "loss,gradient_norm,forgetting,aum",
     "scenes_size": 40,
     "image_size": 16,
     "max_tokens": 8,
@@ -146,6 +147,10 @@ def results(folder: Path) -> dict[str, object]:
         "history": read("history.json"),
         "scores": np.load(folder / "run" / "scores" / "gradient_norm.npy").tolist(),
         "score": read("scores/gradient_norm.json"),
+        **{
+            f"tracked {name}": np.load(folder / "run" / "dynamics" / f"{name}.npy").tobytes()
+            for name in str(_SETTINGS["track"]).split(",")
+        },
         "ids": ids,
         "mask": kept,
         "files": sorted(

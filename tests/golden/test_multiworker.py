@@ -53,6 +53,7 @@ def _start(report, flags, **environment):
 @pytest.mark.parametrize("selector", ["random", "gradient_norm"])
 def test_two_workers_train_as_one_and_the_chief_alone_writes(tmp_path, selector):
     more = {"selector": selector, "proxy_epochs": 1, "dropout": 0.3, "xla": False, "export": selector == "random"}
+    more |= {"track": "loss,gradient_norm,forgetting,aum"} if selector == "random" else {}
     _finish([_start(tmp_path / "single.txt", _flags(tmp_path, "single", strategy="single", **more))])
     workers = [f"127.0.0.1:{port}" for port in _free_ports(2)]
     clusters = [
@@ -70,6 +71,12 @@ def test_two_workers_train_as_one_and_the_chief_alone_writes(tmp_path, selector)
     if selector == "gradient_norm":
         scores = [np.load(tmp_path / run / "scores" / "gradient_norm.npy") for run in ("single", "workers")]
         np.testing.assert_allclose(scores[1], scores[0], rtol=1e-4)
+
+    if selector == "random":
+        for name in more["track"].split(","):
+            one, two = (np.load(tmp_path / run / "dynamics" / f"{name}.npy") for run in ("single", "workers"))
+            assert one.shape == (3, 32) and (np.isfinite(one).sum(axis=1) == 28).all()
+            np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-4, err_msg=name)
 
     def written(name):
         return [line for line in (tmp_path / f"{name}.txt").read_text().splitlines() if str(tmp_path) in line]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tests.training.toy import FEATURES, ToyRecords, captioner
 from tfcap.data.pipeline import Captions, Inputs, TrainingBatches
 from tfcap.data.text import WordTokenizer
-from tfcap.errors import TrainingDiverged
+from tfcap.errors import InputError, TrainingDiverged
 from tfcap.files import read_json
+from tfcap.scoring.tracking import tracking_of
 from tfcap.settings import Settings, TrainingSettings
 from tfcap.training import checkpoint
 from tfcap.training.loop import Training
@@ -21,20 +22,23 @@ from tfcap.training.strategy import connect
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _RECORDS = 10
+TRACK = ("loss", "gradient_norm", "forgetting", "aum")
 
 
-def _training(folder, epochs=2, features=None, validate=None, log=None, **values):
+def _training(folder, epochs=2, features=None, validate=None, log=None, track=(), kept=_RECORDS, **values):
     """Ten records in batches of four: three steps an epoch."""
     records = ToyRecords(_RECORDS)
     tokenizer = WordTokenizer(["<pad>", "<begin>", "<end>", "<unk>", "word0", "word1", "and"], max_tokens=6)
     if features is None:
         features = np.random.default_rng(0).normal(size=(_RECORDS, FEATURES)).astype(np.float32)
     batches = TrainingBatches(
-        Inputs(records, 16, features=features), Captions(records, tokenizer), np.arange(_RECORDS), 4, seed=0
+        Inputs(records, 16, features=features), Captions(records, tokenizer), np.arange(kept), 4, seed=0
     )
     settings = Settings().replace(xla=False, progress=False, dropout=0.3, batch_size=4, **values)
     replicas = connect(TrainingSettings(strategy="single"))
-    return Training(captioner(dropout=0.3), batches, settings, epochs, replicas, folder, validate, log)
+    model = captioner(dropout=0.3)
+    tracking = tracking_of(track, model, settings.selection) if track else None
+    return Training(model, batches, settings, epochs, replicas, folder, validate, log, tracking=tracking)
 
 
 def _parameters(training):
@@ -88,6 +92,49 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path):
     np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
     for name in ("loss", "gradient_norm", "learning_rate"):
         assert resumed.progress.history[name] == whole.progress.history[name]
+
+
+def test_tracking_changes_nothing_and_gives_each_kept_example_a_number_an_epoch(tmp_path):
+    plain, tracked = (_training(tmp_path / str(len(track)), kept=9, track=track) for track in ((), TRACK))
+    plain.run()
+    tracked.run()
+    np.testing.assert_allclose(_parameters(tracked), _parameters(plain), rtol=1e-5)
+    assert list(tracked.dynamics) == list(TRACK) and plain.dynamics == {}
+    for array in tracked.dynamics.values():
+        assert array.shape == (2, _RECORDS) and array.dtype == np.float32
+        assert np.isfinite(array[:, :9]).all() and np.isnan(array[:, 9]).all()
+    assert len(list(tmp_path.glob("4/*/dynamics.safetensors"))) == 1
+    assert not list(tmp_path.glob("0/*/dynamics.safetensors"))
+
+
+def test_an_interrupted_training_loses_nothing_that_was_tracked(tmp_path):
+    whole = _training(tmp_path / "whole", track=TRACK)
+    whole.run()
+    for done, stop in ((0, 1), (1, 3), (3, 5)):  # in the first epoch, at its end, in the second
+        training = _training(tmp_path / "parts", checkpoint_every=1, track=TRACK)
+        assert training.progress.step == done
+        assert np.isfinite(training.dynamics["loss"]).sum() == {0: 0, 1: 4, 3: 10}[done]
+        _stop(training, stop)
+    resumed = _training(tmp_path / "parts", checkpoint_every=1, track=TRACK)
+    resumed.run()
+    for name, array in whole.dynamics.items():
+        np.testing.assert_array_equal(resumed.dynamics[name], array, err_msg=name)
+        np.testing.assert_array_equal(_training(tmp_path / "parts", track=TRACK).dynamics[name], array)
+
+
+def test_a_checkpoint_of_a_training_that_tracked_otherwise_is_refused(tmp_path):
+    _training(tmp_path, epochs=1).run()
+    with pytest.raises(InputError, match="is of another training: missing aum, loss; left over none"):
+        _training(tmp_path, epochs=1, track=("loss", "aum"))
+    (found,) = tmp_path.glob("step-*")
+    save_file({"loss": np.zeros([1, _RECORDS], np.float32)}, found / "dynamics.safetensors")
+    assert (_training(tmp_path, epochs=1, track=("loss",)).dynamics["loss"] == 0).all()
+    for track, words in ((("loss", "aum"), "missing aum; left over none"), ((), "missing none; left over loss")):
+        with pytest.raises(InputError, match=f"is of another training: {words}"):
+            _training(tmp_path, epochs=1, track=track)
+    (found / "dynamics.safetensors").write_bytes(b"half")
+    with pytest.raises(InputError, match="is damaged .*--noresume"):
+        _training(tmp_path, epochs=1, track=("loss",))
 
 
 def test_a_finished_training_is_not_done_again(tmp_path):

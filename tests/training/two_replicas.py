@@ -49,6 +49,32 @@ def _steps(replicas: Any) -> dict[str, Any]:
     return found
 
 
+def _dynamics(replicas: Any, xla: bool) -> dict[str, Any]:
+    """What a training of two epochs tracks of nine of ten examples, in batches of four."""
+    import numpy as np
+
+    from tests.training.toy import FEATURES, ToyRecords, captioner
+    from tfcap.data.pipeline import Captions, Inputs, TrainingBatches
+    from tfcap.data.text import WordTokenizer
+    from tfcap.registry import TRACKED
+    from tfcap.scoring.tracking import tracking_of
+    from tfcap.settings import SelectionSettings, Settings
+    from tfcap.training.loop import Training
+
+    records = ToyRecords(10)
+    tokenizer = WordTokenizer(["<pad>", "<begin>", "<end>", "<unk>", "word0", "word1", "and"], max_tokens=6)
+    inputs = Inputs(records, 16, features=np.random.default_rng(0).normal(size=(10, FEATURES)).astype(np.float32))
+    batches = TrainingBatches(inputs, Captions(records, tokenizer), np.arange(9), 4, seed=0)
+    with replicas.strategy.scope():
+        model = captioner(dropout=0.3)
+    settings = Settings().replace(xla=xla, progress=False, batch_size=4)
+    with tempfile.TemporaryDirectory() as folder:
+        tracking = tracking_of(tuple(TRACKED), model, SelectionSettings())
+        training = Training(model, batches, settings, 2, replicas, Path(folder), tracking=tracking)
+        training.run()
+    return {name: array.tolist() for name, array in training.dynamics.items()}
+
+
 def _scores(replicas: Any, xla: bool, images: bool) -> dict[str, list[float]]:
     import numpy as np
 
@@ -97,6 +123,9 @@ def main() -> None:
         "tokens_by_half": [int(lengths[:2].sum()), int(lengths[2:].sum())],
         "split": _split_and_gather(two),
         "steps": {"1": _steps(one), "2": _steps(two)},
+        "dynamics": {
+            f"{replicas.count} {xla}": _dynamics(replicas, bool(xla)) for replicas in (one, two) for xla in (0, 1)
+        },
         "scores": {
             f"{replicas.count} {'images' if images else 'features'}": _scores(replicas, xla=not images, images=images)
             for replicas in (one, two)

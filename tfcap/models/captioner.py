@@ -49,20 +49,21 @@ class Captioner(keras.Model):
         """The layer whose output `decoder_logits` returns: with tied embeddings the embedding, used in reverse."""
         raise NotImplementedError
 
-    def call(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
+    def call(self, inputs: dict[str, Tensor], training: bool = False, predictions: bool = False) -> tuple[Tensor, ...]:
         """Returns the token losses and their mask, both float32 [B, T-1], or [B, C, T-1] for tokens [B, C, T].
 
         The loss of a token is its cross-entropy in nats; label smoothing applies in training alone.
 
         Args:
           inputs: `tokens` int32 with `features` [B, D] or `images` uint8 [B, S, S, 3].
+          predictions: returns also what `next_words` gives.
         """
         log_probs, targets = self.next_words(inputs, training)
         losses = -ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
         if training and self.label_smoothing:
             losses = (1 - self.label_smoothing) * losses - self.label_smoothing * ops.mean(log_probs, axis=-1)
         mask = ops.cast(targets != PAD, "float32")
-        return losses * mask, mask
+        return (losses * mask, mask, log_probs, targets) if predictions else (losses * mask, mask)
 
     def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
         """Returns each next word's log-probabilities float32 [..., T-1, V] and the words int32 [..., T-1] themselves.

@@ -19,12 +19,13 @@ def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, An
 
 
 def load(
-    folder: Path, name: str, examples: Examples, choices: Mapping[str, Any] | None = None
+    folder: Path, name: str, examples: Examples, choices: Mapping[str, Any] | None = None, axis: int = 0
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
     """Returns the scores [N] or sketches [N, S] in the examples' order, and what is said of them; None without any.
 
     Args:
       choices: what must be said of them, by the names of flags; a file from before a flag was there says nothing of it.
+      axis: along which the examples lie; 1 for what was tracked in each epoch, [epochs, N].
 
     Raises:
       InputError: they are damaged, scores of other data, or made by other choices.
@@ -39,7 +40,7 @@ def load(
         raise InputError(
             f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
         ) from None
-    if about["fingerprint"] != examples.fingerprint or scores.shape[:1] != (len(examples),):
+    if about["fingerprint"] != examples.fingerprint or scores.shape[axis : axis + 1] != (len(examples),):
         raise InputError(
             f"The scores {path} were made for other data",
             received=f"fingerprint {examples.fingerprint[:12]}",

@@ -50,6 +50,14 @@ class TextSignal(_Numbers):
         return np.add.reduceat(self.of_captions(captions), np.cumsum(counts) - counts) / counts
 
 
+class EpochsSignal(_Numbers):
+    """A number per image from what a training tracked of it, under the score's own name, in each of its epochs."""
+
+    @abc.abstractmethod
+    def of_epochs(self, tracked: np.ndarray) -> np.ndarray:
+        """Returns float32 [N] from what was tracked, float32 [epochs, N]; NaN for images that were never trained on."""
+
+
 class Signal(_Numbers):
     """A number per example that a model gives it: the mean over its captions of a caption's mean or sum over tokens.
 

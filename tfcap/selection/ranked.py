@@ -1,7 +1,7 @@
 """Ranked by one score: the hardest first, the easiest first, or from the median outwards. Cost O(N log N).
 
 `gradient_norm` and `el2n` after Paul et al. 2021 (https://arxiv.org/abs/2107.07075), `loss` after study
-S4.
+S4, `forgetting` after Toneva et al. 2019 (https://arxiv.org/abs/1812.05159).
 At small fractions the hardest examples can be worse than random ones (Zheng et al. 2023,
 https://arxiv.org/abs/2210.15809); the easiest can then be better (Sorscher et al. 2022, https://arxiv.org/abs/2206.14486).
 """
@@ -45,3 +45,4 @@ class Median(Hardest):
 GradientNorm = functools.partial(Hardest, "gradient_norm")
 Loss = functools.partial(Hardest, "loss")
 EL2N = functools.partial(Hardest, "el2n")
+Forgetting = functools.partial(Hardest, "forgetting")

@@ -1,13 +1,14 @@
 """Checkpoints that a kill cannot spoil: a folder a step, synced and renamed, then a pointer to it.
 
-A folder holds `state.safetensors` (the trainable parameters and the optimizer's variables) and
-`state.json` (where training is). Frozen weights are not stored: the run names where they come from.
+A folder holds `state.safetensors` (the trainable parameters and the optimizer's variables), `state.json` (where
+training is) and, where training tracks signals, `dynamics.safetensors` (what it tracked so far, the running epoch
+included). Frozen weights are not stored: the run names where they come from.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,14 @@ def _named(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, k
 
 
 def save(
-    folder: Path, model: keras.Model, optimizer: keras.Optimizer, state: dict[str, Any], *, best: bool, writes: bool
+    folder: Path,
+    model: keras.Model,
+    optimizer: keras.Optimizer,
+    state: dict[str, Any],
+    *,
+    best: bool,
+    writes: bool,
+    dynamics: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Saves step `state["step"]` under `folder`, points LATEST (and BEST) to it and deletes what no pointer names.
 
@@ -43,6 +51,8 @@ def save(
     name = f"step-{state['step']:08d}"
     with atomic_folder(folder / name) as target:
         save_file(arrays, target / "state.safetensors")
+        if dynamics:
+            save_file(dict(dynamics), target / "dynamics.safetensors")
         write_json(target / "state.json", state)
     if best:  # first, because what LATEST names is not done again: a kill between the two must not lose the best
         write_text(folder / BEST, name)
@@ -97,12 +107,7 @@ def find(folder: Path, pointer: str = LATEST) -> Path | None:
 
 def restore(path: Path, model: keras.Model, optimizer: keras.Optimizer | None = None) -> dict[str, Any]:
     """Sets the variables from a checkpoint and returns its state; names and shapes must fit exactly."""
-    try:
-        arrays = load_file(path / "state.safetensors")
-    except Exception as error:  # noqa: BLE001 - safetensors raises its own class, which it does not export
-        raise InputError(
-            f"The checkpoint {path} is damaged ({str(error)[:120]})", remedy="Run with --noresume."
-        ) from None
+    arrays = _load(path, "state.safetensors")
     named = _named(model, optimizer)
     wanted = {name: tuple(variable.shape) for name, variable in named.items()}
     stored = {name: array.shape for name, array in arrays.items() if optimizer is not None or name.startswith("model/")}
@@ -112,7 +117,26 @@ def restore(path: Path, model: keras.Model, optimizer: keras.Optimizer | None = 
     return read_json(path / "state.json")
 
 
-def _check_same(path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+def restore_dynamics(path: Path, wanted: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns what was tracked up to a checkpoint; raises InputError unless names and shapes are those of `wanted`."""
+    arrays = _load(path, "dynamics.safetensors") if (path / "dynamics.safetensors").exists() else {}
+    stored, shapes = ({name: array.shape for name, array in found.items()} for found in (arrays, wanted))
+    _check_same(path, stored, shapes, "training")
+    return {name: np.array(arrays[name]) for name in wanted}
+
+
+def _load(path: Path, name: str) -> dict[str, np.ndarray]:
+    try:
+        return load_file(path / name)
+    except Exception as error:  # noqa: BLE001 - safetensors raises its own class, which it does not export
+        raise InputError(
+            f"The checkpoint {path} is damaged ({str(error)[:120]})", remedy="Run with --noresume."
+        ) from None
+
+
+def _check_same(
+    path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], kind: str = "model"
+) -> None:
     def names(found: Sequence[str]) -> str:
         return ", ".join(sorted(found)[:3]) or "none"
 
@@ -120,7 +144,7 @@ def _check_same(path: Path, stored: dict[str, tuple[int, ...]], wanted: dict[str
     missing, left_over = list(wanted.keys() - stored.keys()), list(stored.keys() - wanted.keys())
     if differing or missing or left_over:
         raise InputError(
-            f"The checkpoint {path} is of another model: missing {names(missing)}; left over {names(left_over)};"
+            f"The checkpoint {path} is of another {kind}: missing {names(missing)}; left over {names(left_over)};"
             f" of another shape {names(differing)}"
         )
 

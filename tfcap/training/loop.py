@@ -12,15 +12,16 @@ from typing import Any
 import tfcap.quiet  # noqa: F401
 
 import keras
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from tfcap.data.pipeline import TrainingBatches
+from tfcap.data.pipeline import Batch, TrainingBatches
 from tfcap.errors import TrainingDiverged
 from tfcap.progress import progress_bar
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
-from tfcap.training.step import SummedAdamW, train_step
+from tfcap.training.step import SummedAdamW, Tracking, train_step
 from tfcap.training.strategy import Replicas
 
 Validate = Callable[[], dict[str, float]]
@@ -62,6 +63,10 @@ class Training:
       folder: of the checkpoints.
       validate: returns the validation scores; "CIDEr" among them picks the best checkpoint.
       log: is told (step, scalars) every few steps.
+      tracking: what is kept of each example in each epoch.
+
+    Attributes:
+      dynamics: float32 [epochs, N] by name of the tracked signal; NaN where an example was not trained on (yet).
     """
 
     LOG_EVERY = 10
@@ -77,6 +82,7 @@ class Training:
         validate: Validate | None = None,
         log: Log | None = None,
         title: str = "training",
+        tracking: Tracking | None = None,
     ) -> None:
         self.model, self.batches, self.settings, self.epochs = model, batches, settings, epochs
         self.replicas, self.folder, self.validate, self.log, self.title = replicas, folder, validate, log, title
@@ -93,13 +99,17 @@ class Training:
             clip_norm=training.clip_norm,
             xla=training.xla,
             strategy=replicas.strategy,
+            tracking=tracking,
         )
         self.progress = Progress()
+        shape = (epochs, len(batches.inputs.records))
+        self.dynamics = {name: np.full(shape, np.nan, np.float32) for name in (tracking.names if tracking else ())}
         if replicas.is_chief:
             checkpoint.tidy(folder)
         found = checkpoint.find(folder)
         if found is not None:
             self.progress = Progress(**checkpoint.restore(found, model, self.optimizer))
+            self.dynamics = checkpoint.restore_dynamics(found, self.dynamics)
 
     @property
     def images_per_second(self) -> float:
@@ -124,14 +134,17 @@ class Training:
         steps = self.batches.epoch(progress.epoch, progress.step_in_epoch)
         began = time.perf_counter()
         for batch in steps:
-            del batch["position"]
-            loss, norm = (float(value) for value in self._step(self.replicas.split(batch), tf.constant(progress.step)))
+            seen = {name: array for name, array in batch.items() if name != "position"}
+            means = self._step(self.replicas.split(seen), tf.constant(progress.step))
+            loss, norm, tracked = float(means[0]), float(means[1]), means[2:]
             if not (math.isfinite(loss) and math.isfinite(norm)):
                 raise TrainingDiverged(
                     f"Training diverged at step {progress.step} (epoch {progress.epoch}):"
                     f" loss {loss}, gradient norm {norm}. The last checkpoint is intact."
                     " Lower --learning_rate or --clip_norm."
                 )
+            for values in tracked:
+                self._keep(batch, values)
             progress.step += 1
             progress.step_in_epoch += 1
             progress.sums = [progress.sums[0] + loss, progress.sums[1] + norm]
@@ -144,6 +157,15 @@ class Training:
             if every and progress.step % every == 0 and progress.step_in_epoch < self.batches.steps_per_epoch:
                 self._save(best=False)
         self._end_epoch()
+
+    def _keep(self, batch: Batch, tracked: Any) -> None:
+        """Puts what a step tracked of its examples, those of all workers, into their places."""
+        positions = np.where(batch["weights"] > 0, batch["position"], -1)
+        if self.replicas.worker[1] > 1:
+            positions = self.replicas.gather(self.replicas.split({"position": positions})["position"])
+        values, present = self.replicas.gather(tracked), positions >= 0  # [B, S]
+        for array, column in zip(self.dynamics.values(), values.T, strict=True):
+            array[self.progress.epoch, positions[present]] = column[present]
 
     def _scalars(self, loss: float, norm: float) -> dict[str, float]:
         rate = float(self.optimizer.learning_rate)
@@ -172,7 +194,15 @@ class Training:
 
     def _save(self, best: bool) -> None:
         state = dataclasses.asdict(self.progress)
-        checkpoint.save(self.folder, self.model, self.optimizer, state, best=best, writes=self.replicas.is_chief)
+        checkpoint.save(
+            self.folder,
+            self.model,
+            self.optimizer,
+            state,
+            best=best,
+            writes=self.replicas.is_chief,
+            dynamics=self.dynamics,
+        )
 
 
 def _schedule(settings: Settings, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -8,6 +8,7 @@ replicas. Here only the part without a variable or a collective in it is compile
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
@@ -32,6 +33,40 @@ class Taps(Protocol):
 
 
 AnyTaps = TypeVar("AnyTaps", bound=Taps)
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """What the forward pass of a training step gives of its examples, one caption each.
+
+    Attributes:
+      losses, mask: of each token, float32 [B, T].
+      log_probs: of each next word, float32 [B, T, V]; None unless `Tracking.predictions`.
+      words: the words themselves, int32 [B, T]; None unless `Tracking.predictions`.
+    """
+
+    losses: tf.Tensor
+    mask: tf.Tensor
+    log_probs: Any = None
+    words: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Tracking:
+    """What a training step gives of each of its examples, as a by-product.
+
+    Attributes:
+      names: of the S signals.
+      recording: (B, watch) -> the tensors of the forward pass whose gradients are wanted, which may be none.
+      finish: (what was seen, taps, gradient of the summed token losses at each of `taps.outputs`) -> float32 [B, S].
+      predictions: `finish` looks at the words' probabilities.
+    """
+
+    names: tuple[str, ...]
+    recording: Callable[[int, Callable[[tf.Tensor], None]], AbstractContextManager[Any]]
+    finish: Callable[[Seen, Any, list[tf.Tensor]], tf.Tensor]
+    predictions: bool
+
 
 _HASH = 2654435761  # Knuth's multiplicative hash: spreads consecutive seeds over 32 bits
 
@@ -80,6 +115,36 @@ def loss_and_gradients(
             loss, tokens = weighted_loss(model, parameters, state, inputs, training)
         gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return loss, tokens, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    return compute
+
+
+def tracked_loss_and_gradients(
+    model: keras.Model, xla: bool, tracking: Tracking
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]]:
+    """Returns what `loss_and_gradients` does in training, whose function gives as a fourth what is tracked [B, S].
+
+    One backward pass makes the gradients of the parameters and those at the taps.
+    """
+
+    @tf.function(jit_compile=xla)
+    def compute(
+        parameters: Tensors, state: Tensors, inputs: Inputs
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
+        examples = inputs["weights"].shape[0]
+        with tf.GradientTape() as tape, tracking.recording(examples, tape.watch) as taps:
+            tape.watch(parameters)
+            found, _ = model.stateless_call(
+                parameters, state, dict(inputs), training=True, predictions=tracking.predictions
+            )
+            seen = Seen(*found)
+            weights = tf.cast(inputs["weights"], seen.losses.dtype)[..., None]
+            loss = tf.reduce_sum(seen.losses * weights)
+        gradients, at_taps = tape.gradient(
+            loss, [list(parameters), taps.outputs], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        whole = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        return loss, tf.reduce_sum(seen.mask * weights), whole, tracking.finish(seen, taps, at_taps)
 
     return compute
 
@@ -220,15 +285,22 @@ def train_step(
     clip_norm: float,
     xla: bool,
     strategy: tf.distribute.Strategy,
-) -> Callable[[Inputs, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Returns a function (inputs per replica, step) -> mean loss per token and gradient norm, over all replicas."""
-    compute = loss_and_gradients(model, xla, training=True)
+    tracking: Tracking | None = None,
+) -> Callable[[Inputs, tf.Tensor], tuple[Any, ...]]:
+    """Returns a function (inputs per replica, step) -> mean loss per token and gradient norm, over all replicas.
 
-    def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    With `tracking` the function gives as a third what is tracked of each replica's examples, float32 [b, S].
+    """
+    if tracking is None:
+        compute: Callable[..., Any] = loss_and_gradients(model, xla, training=True)
+    else:
+        compute = tracked_loss_and_gradients(model, xla, tracking)
+
+    def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         replica = tf.distribute.get_replica_context()
         first_row = replica.replica_id_in_sync_group * tf.shape(inputs["tokens"])[0]
         state = seeded_state(model, seed, step, first_row)
-        loss, tokens, gradients = compute(values_of(model.trainable_variables), state, inputs)
+        loss, tokens, gradients, *tracked = compute(values_of(model.trainable_variables), state, inputs)
         if strategy.num_replicas_in_sync > 1:
             loss, tokens, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, tokens, *gradients])
         gradients = [gradient / tokens for gradient in gradients]
@@ -236,13 +308,12 @@ def train_step(
         if clip_norm > 0:
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-        return loss / tokens, norm
+        return loss / tokens, norm, *tracked
 
     @tf.function(reduce_retracing=False)
-    def step_function(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        loss, norm = strategy.run(on_replica, args=(inputs, step))
-        return strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, None), strategy.reduce(
-            tf.distribute.ReduceOp.MEAN, norm, None
-        )
+    def step_function(inputs: Inputs, step: tf.Tensor) -> tuple[Any, ...]:
+        loss, norm, *tracked = strategy.run(on_replica, args=(inputs, step))
+        loss, norm = (strategy.reduce(tf.distribute.ReduceOp.MEAN, value, None) for value in (loss, norm))
+        return loss, norm, *tracked
 
     return step_function
