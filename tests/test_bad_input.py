@@ -399,7 +399,10 @@ KINDS = {
     "fraction nan": Kind("--fraction is out of range.*nan", ["--fraction=nan"]),
     "epochs 0": Kind("--epochs is out of range.*at least 1|in \\[1", ["--epochs=0"]),
     "unknown selector": Kind("Unknown selector.*'best'.*random", ["--selector=best"]),
-    "selector without its embeddings": Kind("needs embeddings.*--freeze_encoder", _changed(selector="k_center")),
+    "scores of two trainings": Kind(
+        "trained for different times.*--proxy_epochs.*loss and gradient_norm",
+        _changed(selector="mixed", mixture="loss:1,gradient_norm:1"),
+    ),
     "pairs by embeddings": Kind(
         "captions apart.*--selector=k_means --level=pair", _changed(selector="k_means", level="pair")
     ),

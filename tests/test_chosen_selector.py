@@ -67,13 +67,6 @@ def test_settings_and_selectors_have_the_same_defaults():
             {"selector": "random", "class_balanced": True},
             "computes no class labels.*--selector=random --class_balanced",
         ),
-        ({"selector": "k_center", "dataset": "scenes"}, "needs embeddings.*--selector=k_center.*--freeze_encoder"),
-        ({"selector": "mixed", "dataset": "scenes"}, "needs embeddings.*--selector=mixed --mixture=loss:0.5"),
-        ({"selector": "mixed", "mixture": "loss:1,gradient_norm:1"}, "trained for different times.*--proxy_epochs"),
-        (
-            {"selector": "mixed", "mixture": "loss:1,influence:1"},
-            "different times.*loss and gradient_sketch",
-        ),
         ({"selector": "mixed", "mixture": "loss:1,best:1"}, "--mixture cannot be read.*among random, .*influence"),
         *(
             ({"selector": "mixed", "mixture": mixture}, "--mixture cannot be read")

@@ -8,7 +8,7 @@ from typing import Any
 
 from tfcap import registry
 from tfcap.errors import InputError
-from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Selector
+from tfcap.selection import EMBEDDING, LABELS, Selector
 from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.settings import SelectionSettings, Settings
 
@@ -74,30 +74,18 @@ def _check_signals(selector: Selector, settings: Settings) -> None:
         if need in _NOT_COMPUTED:
             raise InputError(
                 f"This version computes no {_NOT_COMPUTED[need]}",
-                received=_asked(settings.selection),
+                received=asked(settings.selection),
                 expected="a selector that does without",
             )
         if need == EMBEDDING and settings.selection.level == "pair":
             raise InputError(
                 "Embeddings of images cannot tell an image's captions apart",
-                received=f"{_asked(settings.selection)} --level=pair",
+                received=f"{asked(settings.selection)} --level=pair",
                 expected="a selector by a score, random or influence, or --level=image",
             )
-        if need == EMBEDDING and not settings.model.freeze_encoder:
-            raise InputError(
-                "The selector needs embeddings of the images, which a frozen encoder gives",
-                received=f"{_asked(settings.selection)} --nofreeze_encoder",
-                expected="an --encoder with pretrained --encoder_weights, and --freeze_encoder",
-            )
-    by_captioners = [*selector.scores, *(["gradient_sketch"] if SKETCHES in selector.needs else [])]
-    if len(by_captioners) > 1 and settings.selection.proxy_epochs is None and not settings.selection.teacher:
-        raise InputError(
-            "The scores of this mixture come from captioners trained for different times",
-            received=_asked(settings.selection),
-            expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(by_captioners),
-        )
 
 
-def _asked(selection: SelectionSettings) -> str:
+def asked(selection: SelectionSettings) -> str:
+    """Returns the flags that name the selector, for an error."""
     mixture = f" --mixture={selection.mixture}" if selection.selector == "mixed" else ""
     return f"--selector={selection.selector}{mixture}" + (" --class_balanced" if selection.class_balanced else "")

@@ -22,7 +22,7 @@ from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
 from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
-from tfcap.scores import scores_of, sketches
+from tfcap.scores import embeddings, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings, several
 from tfcap.training import checkpoint
@@ -77,7 +77,7 @@ def select(prep: Preparation) -> Mask:
     signals = Signals(
         examples.ids,
         {needed: scores_of(prep, needed) for needed in selector.scores},
-        prep.embeddings("train") if EMBEDDING in selector.needs else None,
+        embeddings(prep) if EMBEDDING in selector.needs else None,
         **(sketches(prep) if SKETCHES in selector.needs else {}),
     )
     by = selector.scores[0] if selector.scores else None
@@ -108,14 +108,14 @@ def train(prep: Preparation, mask: Mask) -> None:
         model,
         mask.positions,
         prep.settings.training.epochs,
-        "checkpoints",
+        prep.folder / "checkpoints",
         track,
         validate=validation.run,
         log=validation.log,
     )
     progress = training.run()
     validation.close()
-    prep.keep_dynamics(training, "dynamics")
+    prep.keep_dynamics(training, prep.folder / "dynamics")
     if prep.replicas.is_chief:
         training_curves(prep.folder / "curves.png", progress.history)
         write_json(
@@ -163,7 +163,7 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
 def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
     history = read_json(prep.folder / "history.json")
     kept, steps, seconds = len(mask.ids), history["steps"], history["seconds"]
-    scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in chosen_selector(prep.settings).scores]
+    scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in prep.plan.files]
     # Where there are several scores, one captioner gives them all.
     scoring = max((one["train_seconds"] for one in scored), default=0.0) + sum(one["pass_seconds"] for one in scored)
     images = len(np.unique(prep.examples["train"].images[mask.positions]))

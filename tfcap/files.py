@@ -6,6 +6,7 @@ The only place of the product that renames.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -82,6 +83,15 @@ def refusal_explained(received: str) -> Iterator[None]:
         raise InputError(
             f"The place to write to is refused ({error.strerror})", received=received, expected="one to write to"
         ) from None
+
+
+@contextlib.contextmanager
+def locked(lock: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds an exclusive lock on the file `lock`; the system frees it even when the process is killed."""
+    Path(lock).parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def remove_partials(folder: str | os.PathLike[str]) -> None:

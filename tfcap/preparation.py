@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 import tfrecords_builder
-from tfcap import registry
-from tfcap.chosen_selector import chosen_selector
 from tfcap.data.feature_cache import features
 from tfcap.data.pairs import Pairs
 from tfcap.data.pipeline import Batch, Captions, Inputs, SequentialBatches, TrainingBatches
@@ -24,17 +23,17 @@ from tfcap.data.records import Records
 from tfcap.data.text import WordTokenizer
 from tfcap.errors import InputError
 from tfcap.evaluation.tokenizer import tokenize
+from tfcap.files import locked
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
-from tfcap.run_folder import RunFolder
+from tfcap.run_folder import RunFolder, remove_partials_under
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.gradient_norms import GradientNorm
-from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import EpochsSignal, Signal
 from tfcap.scoring.tracking import needs_norms, tracking_of
-from tfcap.selection import SKETCHES, Selector, budget_of
-from tfcap.settings import SelectionSettings, Settings
+from tfcap.scoring_plan import ScoringPlan
+from tfcap.selection import budget_of
+from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
@@ -52,10 +51,12 @@ class Preparation:
     Attributes:
       settings: resolved.
       replicas: where steps run.
+      plan: what the selector needs of scoring captioners.
       folder: of the run.
       records: the three splits of the data set.
       examples: what of train and validation is scored and selected: the records, or their pairs.
       tokenizer: fitted on the whole train split, so that every fraction has one vocabulary.
+      scoring: the folder of scores and of the captioners that give them: the run's, or one that runs share.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,6 +65,7 @@ class Preparation:
         keras.config.set_dtype_policy(policy)
         self.replicas = connect(settings.training)
         self.replicas.check_batch_size("batch_size", settings.training.batch_size)
+        self.plan = ScoringPlan(settings)
         self.folder = RunFolder(settings, writes=self.replicas.is_chief)
         self.progress = settings.run.progress and self.replicas.is_chief
         built = self.chief_first(lambda: tfrecords_builder.build(settings.data, self.progress))
@@ -84,6 +86,7 @@ class Preparation:
         )
         if self.replicas.is_chief:
             self.tokenizer.save(self.folder / "vocabulary.txt")
+        self.scoring = self._scoring_folder()
 
     def _check_before_writing(self) -> None:
         """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""
@@ -91,48 +94,30 @@ class Preparation:
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
         budget_of(self.settings.selection.fraction, len(self.examples["train"]))
-        selector = chosen_selector(self.settings)
-        signals = _signals(selector, self.settings.selection)
-        for signal in signals:
-            signal.check_settings(self.settings)
-        if signals and not (self.folder / "experiment.json").exists():
+        if self.plan.signals and not (self.folder / "experiment.json").exists():
             model = self.new_captioner(self.settings.selection.proxy)
-            for signal in signals:
+            for signal in self.plan.signals.values():
                 signal.check_captioner(model)
-        self._check_dynamics()
+        self.plan.check_tracked(self.records["train"])
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
 
-    def _check_dynamics(self) -> None:
-        """Raises InputError where the scores that a training must have tracked cannot be had."""
-        selection, names = self.settings.selection, self.tracked_scores
-        for name in names:
-            if selection.level == "pair":
-                raise InputError(
-                    f"{name} is of images, of which training sees one caption an epoch",
-                    received="--level=pair",
-                    expected="--level=image, or another score",
-                )
-            if selection.score_seeds > 1 or selection.score_epochs:
-                raise InputError(
-                    f"{name} is of one training, over all of its epochs",
-                    received=f"--score_seeds={selection.score_seeds} --score_epochs={selection.score_epochs}",
-                    expected="neither of them",
-                )
-            if selection.teacher:
-                training_dynamics.of_teacher(Path(selection.teacher), name, self.records["train"])
-            elif selection.proxy_epochs == 0:
-                raise InputError(
-                    f"{name} is counted while the scoring captioner trains",
-                    received="--proxy_epochs=0",
-                    expected="one epoch or more",
-                )
+    def _scoring_folder(self) -> Path:
+        if not self.settings.run.scoring_dir:
+            return self.folder.path
+        shared = self.plan.shared_folder(self.records["train"].fingerprint)
+        self.folder.link("scores", shared / "scores")
+        return shared
 
-    @functools.cached_property
-    def tracked_scores(self) -> list[str]:
-        """The scores that the selector needs and that a training must have tracked."""
-        needed = chosen_selector(self.settings).scores
-        return [name for name in needed if issubclass(registry.SCORES[name], EpochsSignal)]
+    @contextlib.contextmanager
+    def alone_in_scoring(self) -> Iterator[None]:
+        """Keeps other runs from scoring where this one does, after it has waited for one that is about it."""
+        mine = self.scoring == self.folder.path or not self.replicas.is_chief
+        with contextlib.nullcontext() if mine else locked(self.scoring / ".lock"):
+            if not mine:
+                remove_partials_under(self.scoring)
+            self.replicas.barrier()
+            yield
 
     def chief_first(self, action: Callable[[], T]) -> T:
         """Returns what the action gives, in the process that writes before it is done in the others."""
@@ -242,13 +227,13 @@ class Preparation:
         model: Captioner,
         positions: np.ndarray,
         epochs: int,
-        folder: str,
+        folder: Path,
         track: Sequence[str] = (),
         *,
         seed: int | None = None,
         **more: Any,
     ) -> Training:
-        """Returns the training of a captioner on examples of train, its checkpoints in a folder of the run.
+        """Returns the training of a captioner on examples of train, its checkpoints in a folder.
 
         Args:
           seed: of order, captions, augmentation and dropout; the experiment's own unless it is said.
@@ -279,16 +264,16 @@ class Preparation:
             settings,
             epochs,
             self.replicas,
-            self.folder / folder,
+            folder,
             tracking=tracking,
             **more,
         )
 
-    def keep_dynamics(self, training: Training, folder: str) -> None:
-        """Writes what a training tracked into a folder of the run; returns when all workers can read it."""
+    def keep_dynamics(self, training: Training, folder: Path) -> None:
+        """Writes what a training tracked into a folder; returns when all workers can read it."""
         if self.replicas.is_chief:
             about = {"images": len(training.batches.positions), "seed": self.settings.run.seed}
-            training_dynamics.save(self.folder / folder, training.dynamics, self.records["train"], about)
+            training_dynamics.save(folder, training.dynamics, self.records["train"], about)
         self.replicas.barrier()
 
     def decoder(self, model: Captioner, beams: int) -> Decoder:
@@ -301,10 +286,3 @@ class Preparation:
             length_penalty=self.settings.evaluation.length_penalty,
             xla=self.settings.training.xla,
         )
-
-
-def _signals(selector: Selector, selection: SelectionSettings) -> list[Signal]:
-    """Returns what a selector needs of captioners."""
-    found = [registry.SCORES[name](selection) for name in selector.scores]
-    found += [GradientSketch(selection)] if SKETCHES in selector.needs else []
-    return [signal for signal in found if isinstance(signal, Signal)]

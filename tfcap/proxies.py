@@ -79,7 +79,7 @@ def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
 
 
 def tracked_captioner(prep: Preparation) -> ScoringCaptioners:
-    """Returns the teacher, or the proxy trained to its end, whose training tracked what `prep.tracked_scores` names."""
+    """Returns the teacher, or the proxy trained to its end, whose training tracked what `prep.plan.tracked` names."""
     selection, seed = prep.settings.selection, prep.settings.run.seed
     about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
     if prep.teacher is not None:
@@ -103,13 +103,13 @@ def _trained(prep: Preparation, seed: int, length: int, epochs: list[int]) -> tu
     title = f"scoring captioner, {epochs[-1]} epochs" + ("" if name == "proxy" else f", seed {seed}")
     model = prep.new_captioner(prep.settings.selection.proxy, seed)
     everything = np.arange(len(prep.examples["train"]))
-    track = prep.tracked_scores if name == "proxy" else []
-    training = prep.training(model, everything, length, name, track, seed=seed, title=title)
+    track = prep.plan.tracked if name == "proxy" else []
+    training = prep.training(model, everything, length, prep.scoring / name, track, seed=seed, title=title)
     found = {}
     for epoch in epochs:
         training.run(until=epoch)
-        found[epoch] = prep.chief_first(functools.partial(_kept, prep, prep.folder / name, epoch))
-    prep.keep_dynamics(training, f"{name}/dynamics")
+        found[epoch] = prep.chief_first(functools.partial(_kept, prep, prep.scoring / name, epoch))
+    prep.keep_dynamics(training, prep.scoring / name / "dynamics")
     return found, training.progress.seconds
 
 

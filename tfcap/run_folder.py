@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
+import os
 import platform
 import shutil
 import subprocess
@@ -46,9 +47,7 @@ class RunFolder:
                 remedy="Choose another --run_dir.",
             )
         if writes:
-            dynamics = [f"{name}/dynamics" for name in PROXIES]
-            for folder in (self.path, *self._written(("masks", "checkpoints", "dynamics", *PROXIES, *dynamics))):
-                remove_partials(folder)
+            remove_partials_under(self.path)
 
     def _is_new(self) -> bool:
         """True for an empty folder, and for one whose run was killed while it wrote its first file."""
@@ -71,7 +70,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         for path in self._written(OUTPUTS):
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
@@ -110,6 +109,23 @@ class RunFolder:
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
+
+    def link(self, name: str, target: Path) -> None:
+        """Makes `name` a link to a folder that runs share; relative, so that all of them can move together."""
+        path = self.path / name
+        if self.writes and not path.exists():
+            path.unlink(missing_ok=True)  # a link to a folder that is gone
+            path.symlink_to(os.path.relpath(target, self.path), target_is_directory=True)
+
+
+def remove_partials_under(path: Path) -> None:
+    """Deletes what a killed process left half-written in the folder of a run, or in one where runs share scores."""
+    dynamics = [f"{name}/dynamics" for name in PROXIES]
+    written = [
+        folder for name in ("masks", "checkpoints", "dynamics", *PROXIES, *dynamics) for folder in path.glob(name)
+    ]
+    for folder in (path, *written):
+        remove_partials(folder)
 
 
 def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str]]:

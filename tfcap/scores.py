@@ -19,6 +19,7 @@ from tfcap.files import atomic_file, remove_partials
 from tfcap.preparation import Preparation
 from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
 from tfcap.scoring import score_store, training_dynamics
+from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
 from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal, score
 
@@ -26,6 +27,13 @@ from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal, score
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
     """Returns the scores `name` of the train split's examples, float32 [N]."""
     return _read_or_make(prep, registry.SCORES[name](prep.settings.selection), name, "train")
+
+
+def embeddings(prep: Preparation) -> np.ndarray:
+    """Returns what an encoder makes of each image of train, float [N, D]: the frozen one, or a scoring captioner's."""
+    if prep.settings.model.freeze_encoder:
+        return prep.embeddings("train")
+    return _read_or_make(prep, Embedding(prep.settings.selection), "embedding", "train")
 
 
 def sketches(prep: Preparation) -> dict[str, np.ndarray]:
@@ -40,22 +48,27 @@ def sketches(prep: Preparation) -> dict[str, np.ndarray]:
 
 
 def _read_or_make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> np.ndarray:
-    folder, examples = prep.folder / "scores", prep.examples[split]
-    found = score_store.load(folder, name, examples, signal.choices)
-    if found is None:
-        if isinstance(signal, TextSignal):
-            about = _score_texts(prep, signal, name, split)
-        elif isinstance(signal, EpochsSignal):
-            about = _score_epochs(prep, signal, name)
-        else:
-            about = _score_examples(prep, signal, name, split)
-        if prep.replicas.is_chief:
-            settings = prep.settings
-            said = {"unit": signal.unit, "level": settings.selection.level, "seed": settings.run.seed}
-            score_store.describe(folder, name, examples, {**about, **signal.choices, **said})
-        prep.replicas.barrier()
-        found = _loaded(folder, name, examples)
+    folder, examples = prep.scoring / "scores", prep.examples[split]
+    with prep.alone_in_scoring():
+        found = score_store.load(folder, name, examples, signal.choices)
+        prep.replicas.barrier()  # now all workers have seen the same
+        if found is None:
+            _make(prep, signal, name, split)
+            found = _loaded(folder, name, examples)
     return found[0]
+
+
+def _make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> None:
+    if isinstance(signal, TextSignal):
+        about = _score_texts(prep, signal, name, split)
+    elif isinstance(signal, EpochsSignal):
+        about = _score_epochs(prep, signal, name)
+    else:
+        about = _score_examples(prep, signal, name, split)
+    if prep.replicas.is_chief:
+        said = {"unit": signal.unit, "level": prep.settings.selection.level, "seed": prep.settings.run.seed}
+        score_store.describe(prep.scoring / "scores", name, prep.examples[split], {**about, **signal.choices, **said})
+    prep.replicas.barrier()
 
 
 def _loaded(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]]:
@@ -87,7 +100,7 @@ def _score_epochs(prep: Preparation, signal: EpochsSignal, name: str) -> dict[st
 
 def _tracked(prep: Preparation, name: str) -> np.ndarray:
     """Returns what the teacher's training, or the scoring captioner's, tracked: float32 [epochs, N]."""
-    records, folder = prep.records["train"], prep.folder / "proxy" / "dynamics"
+    records, folder = prep.records["train"], prep.scoring / "proxy" / "dynamics"
     if prep.teacher is not None:
         return training_dynamics.of_teacher(Path(prep.settings.selection.teacher), name, records)
     found = training_dynamics.load(folder, name, records)
@@ -97,7 +110,7 @@ def _tracked(prep: Preparation, name: str) -> np.ndarray:
 
 
 def _write(prep: Preparation, name: str, scores: np.ndarray) -> None:
-    folder: Path = prep.folder / "scores"
+    folder: Path = prep.scoring / "scores"
     with atomic_file(folder / f"{name}.npy") as path:
         np.save(path, scores.astype(np.float32), allow_pickle=False)
     remove_partials(folder)
@@ -107,7 +120,7 @@ def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) ->
     """Writes what captioners give each example of a split; returns which captioners they were and what that cost."""
     scoring = scoring_captioners(prep, signal)
     model, batches = prep.new_captioner(prep.settings.selection.proxy), _batches(prep, split)
-    folder: Path = prep.folder / "scores"
+    folder: Path = prep.scoring / "scores"
 
     def one_pass(moment: Moment, file: str) -> float:
         moment.set_weights(prep, model)
@@ -141,7 +154,7 @@ def _combine(
     Returns:
       The seconds of all passes, and what is said of the captioners.
     """
-    folder, examples = prep.folder / "scores", prep.examples[split]
+    folder, examples = prep.scoring / "scores", prep.examples[split]
     total, seconds = np.zeros(len(examples)), 0.0
     for moment in moments:
         part = f"{name}-{moment.name}"

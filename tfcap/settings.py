@@ -190,6 +190,7 @@ class EvaluationSettings(_Group):
 @dataclasses.dataclass(frozen=True)
 class RunSettings(_Group):
     run_dir: str = _field("", unit="folder")
+    scoring_dir: str = _field("", unit="folder")
     seed: int = _field(0, low=0, high=2**31 - 1)
     resume: bool = _field(True)
     progress: bool = _field(True)
@@ -228,6 +229,7 @@ NEUTRAL = frozenset(
         "data_dir",
         "shards",
         "run_dir",
+        "scoring_dir",
         "resume",
         "progress",
         "checkpoint_every",

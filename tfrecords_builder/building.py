@@ -12,6 +12,7 @@ import tensorflow_datasets as tfds  # isort: skip
 from absl import logging
 
 from tfcap.errors import InputError
+from tfcap.files import locked
 from tfcap.registry import DATASETS
 from tfcap.settings import DataSettings
 from tfrecords_builder import integrity
@@ -40,7 +41,7 @@ def build(data: DataSettings, progress: bool = True) -> Path:
     builder.check_source(data)
     folder = builder.folder(data)
     data_dir = Path(data.data_dir).expanduser()
-    with integrity.only_builder(data_dir / f".{builder.name}.lock"):
+    with locked(data_dir / f".{builder.name}.lock"):
         found = locate(data)  # another process may have built it while this one waited
         if found is not None:
             return found

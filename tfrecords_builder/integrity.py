@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,15 +156,6 @@ def check_origin(manifest: Mapping[str, Any], origin: Mapping[str, str], folder:
                 expected=built_from or "none",
                 remedy=f"Use another --data_dir, or delete {folder} to build it again.",
             )
-
-
-@contextlib.contextmanager
-def only_builder(lock: Path) -> Iterator[None]:
-    """Holds an exclusive lock on the file `lock`; the system frees it even when the process is killed."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def remove_incomplete(config_folder: Path) -> None:

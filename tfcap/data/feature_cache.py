@@ -5,6 +5,7 @@ The folder's name holds the hash of the encoder, its weights and the data, so a 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from tfcap.data.pipeline import Batch, Inputs, SequentialBatches
 from tfcap.data.records import Records
 from tfcap.data.resumable import fill
-from tfcap.files import hash_of, read_json, write_json
+from tfcap.files import hash_of, locked, read_json, write_json
 
 
 def features(
@@ -39,11 +40,13 @@ def features(
     target = folder / hash_of(encoder_hash, image_size, records.fingerprint)[:16]
     name = f"features-{records.split}"
     about = target / f"{name}.json"
-    if not about.exists():
-        batches = SequentialBatches(Inputs(records, image_size), np.arange(len(records)), batch_size)
-        _, seconds = fill(target, name, batches, encode, progress=progress, writes=writes)
-        if writes:
-            described = {"fingerprint": records.fingerprint, "encoder": encoder_hash, "image_size": image_size}
-            write_json(about, {**described, "seconds": seconds})
-        barrier()
+    with locked(target / f".{name}.lock") if writes else contextlib.nullcontext():
+        barrier()  # all workers see what another run has made while this one waited
+        if not about.exists():
+            batches = SequentialBatches(Inputs(records, image_size), np.arange(len(records)), batch_size)
+            _, seconds = fill(target, name, batches, encode, progress=progress, writes=writes)
+            if writes:
+                described = {"fingerprint": records.fingerprint, "encoder": encoder_hash, "image_size": image_size}
+                write_json(about, {**described, "seconds": seconds})
+            barrier()
     return np.load(target / f"{name}.npy", mmap_mode="r"), read_json(about)["seconds"]

@@ -1,0 +1,101 @@
+"""What the chosen selector needs of scoring captioners: which signals, after how long a training, tracking what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfcap import registry
+from tfcap.chosen_selector import asked, chosen_selector
+from tfcap.data.records import Records
+from tfcap.errors import InputError
+from tfcap.files import hash_of
+from tfcap.scoring import training_dynamics
+from tfcap.scoring.embedding import Embedding
+from tfcap.scoring.gradient_sketch import GradientSketch
+from tfcap.scoring.signal import EpochsSignal, Signal
+from tfcap.selection import EMBEDDING, SKETCHES
+from tfcap.settings import NEUTRAL, Settings
+
+# What experiments may differ in and have the same scores; the length of the scoring captioner's training is counted by
+# itself, and what evaluates the experiment's own captioner is no part of it.
+_NOT_OF_SCORES = (
+    *("selector", "fraction", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
+    *("class_balanced", "model", "epochs", "proxy_epochs", "validate_every", "track"),
+)
+
+
+class ScoringPlan:
+    """What scores an experiment needs.
+
+    Attributes:
+      signals: those that a captioner gives, by name.
+      files: the names of all score files.
+      tracked: the scores that the scoring captioner's training must have tracked.
+      length: epochs of the scoring captioner's schedule; 0 where none is trained for it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises InputError where the settings ask for scoring captioners that cannot be."""
+        self.settings, selector = settings, chosen_selector(settings)
+        made = {name: registry.SCORES[name](settings.selection) for name in selector.scores}
+        if EMBEDDING in selector.needs and not settings.model.freeze_encoder:
+            made["embedding"] = Embedding(settings.selection)
+        if SKETCHES in selector.needs:
+            made["gradient_sketch"] = GradientSketch(settings.selection)
+        self.files = [name for name in made if name != "gradient_sketch"]
+        if "gradient_sketch" in made:
+            self.files += ["gradient_sketch-train", "gradient_sketch-validation"]
+        self.signals = {name: signal for name, signal in made.items() if isinstance(signal, Signal)}
+        self.tracked = [name for name, signal in made.items() if isinstance(signal, EpochsSignal)]
+        for signal in self.signals.values():
+            signal.check_settings(settings)
+        self.length = self._length()
+
+    def _length(self) -> int:
+        selection, epochs = self.settings.selection, self.settings.training.epochs
+        lengths = {name: signal.moments(self.settings)[0] for name, signal in self.signals.items()}
+        tracked = selection.proxy_epochs if selection.proxy_epochs is not None else epochs
+        lengths |= dict.fromkeys(self.tracked, tracked)
+        if selection.teacher:
+            lengths = {name: lengths[name] for name, signal in self.signals.items() if signal.against_teacher}
+        if len(set(lengths.values())) > 1:
+            raise InputError(
+                "The scores of this selector come from captioners trained for different times",
+                received=asked(selection),
+                expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(lengths),
+            )
+        return next(iter(lengths.values()), 0)
+
+    def check_tracked(self, records: Records) -> None:
+        """Raises InputError where the scores that a training must have tracked cannot be had."""
+        selection = self.settings.selection
+        for name in self.tracked:
+            if selection.level == "pair":
+                raise InputError(
+                    f"{name} is of images, of which training sees one caption an epoch",
+                    received="--level=pair",
+                    expected="--level=image, or another score",
+                )
+            if selection.score_seeds > 1 or selection.score_epochs:
+                raise InputError(
+                    f"{name} is of one training, over all of its epochs",
+                    received=f"--score_seeds={selection.score_seeds} --score_epochs={selection.score_epochs}",
+                    expected="neither of them",
+                )
+            if selection.teacher:
+                training_dynamics.of_teacher(Path(selection.teacher), name, records)
+            elif selection.proxy_epochs == 0:
+                raise InputError(
+                    f"{name} is counted while the scoring captioner trains",
+                    received="--proxy_epochs=0",
+                    expected="one epoch or more",
+                )
+
+    def shared_folder(self, fingerprint: str) -> Path:
+        """Returns the folder under --scoring_dir of all runs that score this data with the same captioner."""
+        groups = self.settings.to_json()
+        del groups["evaluation"]
+        flat = {name: value for fields in groups.values() for name, value in fields.items()}
+        counted = {name: value for name, value in flat.items() if name not in NEUTRAL and name not in _NOT_OF_SCORES}
+        name = hash_of(counted, self.length, self.tracked, fingerprint)[:16]
+        return Path(self.settings.run.scoring_dir) / f"{self.settings.data.dataset}-{name}"
