@@ -15,15 +15,20 @@ from typing import Any, NoReturn
 
 from absl import flags as absl_flags
 
-from tfcap.errors import InputError, TrainingDiverged
-from tfcap.settings import InspectSettings, SelectSettings, Settings, plain_type
+from tfcap.errors import CellsFailed, InputError, TrainingDiverged
+from tfcap.settings import InspectSettings, SelectSettings, Settings, StudySettings, plain_type
 
 GROUPS = ("data", "selection", "model", "training", "evaluation", "run")  # of an experiment
-_COMMANDS: dict[str, type] = {"select": SelectSettings, "inspect": InspectSettings}
+_COMMANDS: dict[str, type] = {"select": SelectSettings, "inspect": InspectSettings, "study": StudySettings}
 
 
 def _class_of(group: str) -> type:
     return _COMMANDS.get(group) or type(getattr(Settings(), group))
+
+
+def names() -> set[str]:
+    """Returns the names of all flags of an experiment."""
+    return {field.name for group in GROUPS for field in dataclasses.fields(_class_of(group))}
 
 
 def _offered(groups: Sequence[str], of_run: Collection[str]) -> dict[str, list[dataclasses.Field[Any]]]:
@@ -134,7 +139,7 @@ def exit_after(action: Callable[[], None], interrupted: str = "interrupted") -> 
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    except TrainingDiverged as error:
+    except (TrainingDiverged, CellsFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

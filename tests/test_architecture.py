@@ -24,10 +24,12 @@ ORDER = (
     ("run_folder",),
     ("training", "export"),
     ("scoring", "distillation"),
+    ("scoring_plan",),
     ("preparation", "validation", "scored_run"),
     ("proxies",),
     ("scores",),
     ("experiment",),
+    ("grid", "findings"),
     ("study",),
     ("main", "caption", "select", "inspect"),
 )

@@ -17,3 +17,7 @@ class InputError(ValueError):
 
 class TrainingDiverged(RuntimeError):
     """The loss or the gradient became NaN or infinite; the message names the step. Exit code 1."""
+
+
+class CellsFailed(Exception):
+    """Some experiments of a grid failed; the others are done."""

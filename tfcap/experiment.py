@@ -155,6 +155,10 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
             prep.folder / "captions.json",
             [{"image_id": image_id, "caption": text} for image_id, text in zip(ids, texts, strict=True)],
         )
+        write_json(
+            prep.folder / "per_image.json",
+            {"image_id": ids, **{name: values.tolist() for name, values in found.per_image.items()}},
+        )
         _draw_samples(prep, texts, found)
         write_json(prep.folder / "metrics.json", {**found.metrics, "tokenizer": found.tokenizer, **_costs(prep, mask)})
     prep.replicas.barrier()

@@ -86,11 +86,15 @@ def refusal_explained(received: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def locked(lock: str | os.PathLike[str]) -> Iterator[None]:
-    """Holds an exclusive lock on the file `lock`; the system frees it even when the process is killed."""
+def locked(lock: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
+    """Holds an exclusive lock on the file `lock`; the system frees it even when the process is killed.
+
+    Raises:
+      BlockingIOError: another process holds it, and this one does not wait.
+    """
     Path(lock).parent.mkdir(parents=True, exist_ok=True)
     with open(lock, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import os
@@ -21,8 +22,9 @@ from tfcap.settings import Settings
 PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's own seed and of others
 # Everything a run writes, as patterns; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
-    *("saved_model", "metrics.json", "samples.png", "captions.json", "history.json", "curves.png", "scores.png"),
-    *("checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt", "experiment.json"),
+    *("saved_model", "metrics.json", "samples.png", "per_image.json", "captions.json", "history.json", "curves.png"),
+    *("scores.png", "checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt"),
+    "experiment.json",
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")
 
@@ -118,6 +120,11 @@ class RunFolder:
             path.symlink_to(os.path.relpath(target, self.path), target_is_directory=True)
 
 
+def drop_checkpoints(path: Path) -> None:
+    """Deletes the weights that a finished run keeps; its results stay."""
+    shutil.rmtree(path / "checkpoints", ignore_errors=True)
+
+
 def remove_partials_under(path: Path) -> None:
     """Deletes what a killed process left half-written in the folder of a run, or in one where runs share scores."""
     dynamics = [f"{name}/dynamics" for name in PROXIES]
@@ -136,6 +143,15 @@ def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str
         return Settings.from_json(description["settings"]), description["fingerprints"]
     except (InputError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not describe a run of this version ({error})", remedy=remedy) from None
+
+
+def processor() -> str:
+    """Returns the processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _versions() -> dict[str, str]:

@@ -212,6 +212,13 @@ class InspectSettings(_Group):
     out: str = _field("", unit="PNG file; by itself scores.png in the run folder")
 
 
+@dataclasses.dataclass(frozen=True)
+class StudySettings(_Group):
+    out: str = _field("", unit="folder")
+    jobs: int = _field(1, low=1, high=1024, unit="experiments")
+    dry_run: bool = _field(False)
+
+
 # What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
 _FOR_SCENES: dict[str, dict[str, Any]] = {
     "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128},

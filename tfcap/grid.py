@@ -1,0 +1,101 @@
+"""Grids of experiments: a command line whose flags may be lists, and the command line of each cell.
+
+    --selector=random,loss --fraction=0.25,0.5 --seed=0,1,2
+
+has twelve cells. A flag whose own value holds commas (--track, --mixture, --score_epochs) is a list by semicolons.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Sequence
+
+from absl import flags as absl_flags
+
+import flags
+from tfcap.errors import InputError
+from tfcap.settings import Settings
+
+_OWN_COMMAS = ("track", "mixture", "score_epochs")
+# Which flags say how something is kept; of no meaning where everything is.
+_OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One experiment of a grid.
+
+    Attributes:
+      name: of its values on the grid's axes, such as loss-0.25-s1; unique in the grid.
+      axes: those values by flag, as they were written; selector "full" where everything is kept.
+      arguments: of `python -m tfcap.main`, without the places that it writes to.
+      settings: what these ask for, not resolved.
+    """
+
+    name: str
+    axes: dict[str, str]
+    arguments: tuple[str, ...]
+    settings: Settings
+
+
+def cells_of(arguments: Sequence[str]) -> list[Cell]:
+    """Returns the cells of a grid, the seeds outermost, each experiment once.
+
+    At fraction 1 every selector keeps the same, so those cells are one, whose selector is called full.
+
+    Raises:
+      InputError: a flag is unknown or one of its values is not accepted, or an argument is no flag.
+    """
+    values = _values_by_flag(arguments)
+    axes = {name: several for name, several in values.items() if len(several) > 1}
+    order = sorted(axes, key=lambda name: name != "seed")  # stable: the others as they were written
+    found: dict[str, Cell] = {}
+    for point in itertools.product(*(axes[name] for name in order)):
+        chosen = dict(zip(order, point, strict=True))
+        said = {name: chosen.get(name, several[0]) for name, several in values.items()}
+        settings = _parsed(said)
+        if settings.selection.fraction == 1:
+            said = {name: value for name, value in said.items() if name not in _OF_SELECTION}
+            settings = _parsed(said)
+            kept = {name: value for name, value in chosen.items() if name not in (*_OF_SELECTION, "fraction")}
+            chosen = {"selector": "full", "fraction": "1", **kept}
+        cell = Cell(_name(chosen), chosen, tuple(f"--{name}={value}" for name, value in said.items()), settings)
+        if cell.name in found and found[cell.name].settings != cell.settings:
+            raise InputError("Two cells of the grid have one name", received=cell.name, expected="distinct values")
+        found.setdefault(cell.name, cell)
+    return list(found.values())
+
+
+def _parsed(said: dict[str, str]) -> Settings:
+    return flags.parse(["study", *(f"--{name}={value}" for name, value in said.items())])
+
+
+def _values_by_flag(arguments: Sequence[str]) -> dict[str, list[str]]:
+    """Returns the values of each flag that was said, the last time that it was; flagfiles are read."""
+    try:
+        words = absl_flags.FlagValues().read_flags_from_files(list(arguments), force_gnu=False)
+    except absl_flags.CantOpenFlagFileError as error:
+        raise InputError(
+            "The flagfile cannot be read", received=str(error).rsplit(": ", 1)[-1], expected="a file of flags"
+        ) from None
+    found: dict[str, list[str]] = {}
+    for word in words:
+        match = re.fullmatch(r"--?(\w+)(?:=(.*))?", word, re.DOTALL)
+        if match is None:
+            raise InputError("Arguments must be flags", received=word, expected="--name=value", remedy="See --help.")
+        name, value = match[1], match[2]
+        if value is None:  # a switch
+            name, value = (name[2:], "false") if name.startswith("no") and name not in flags.names() else (name, "true")
+        parts = value.split(";" if name in _OWN_COMMAS else ",")
+        found[name] = [part.strip() for part in parts]
+    return found
+
+
+def _name(axes: dict[str, str]) -> str:
+    if axes.get("selector") == "full":
+        axes = {name: value for name, value in axes.items() if name != "fraction"}
+    order = sorted(axes, key=lambda name: (name == "seed", name != "selector"))
+    words = [f"s{axes[name]}" if name == "seed" else axes[name] for name in order]
+    return re.sub(r"[^\w.,:+-]+", "_", "-".join(words)) or "only"

@@ -1,0 +1,30 @@
+"""The table of a grid of experiments: a row a method, a column a fraction, means over the seeds with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfcap.reporting.tables import ABSENT, aligned
+
+
+def study_table(found: Mapping[str, Mapping[float, Any]]) -> str:
+    """Returns CIDEr x 100 of each method at each fraction, as mean and half of its 95 % interval.
+
+    Args:
+      found: estimates with value, low, high and seeds, by method and fraction.
+    """
+    fractions = sorted({fraction for row in found.values() for fraction in row})
+    rows = [["CIDEr x 100", *(f"{100 * fraction:g} %" for fraction in fractions)]]
+    for method, row in found.items():
+        rows.append([method, *(_words(row.get(fraction)) for fraction in fractions)])
+    seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
+    note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
+    return "\n".join([*aligned(rows, "<" + ">" * len(fractions)), note])
+
+
+def _words(estimate: Any) -> str:
+    if estimate is None:
+        return ABSENT
+    half = (estimate.high - estimate.low) / 2
+    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}" + ("*" if estimate.seeds == 1 else "")

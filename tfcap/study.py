@@ -1,0 +1,186 @@
+"""Runs a grid of experiments: any flag of tfcap.main can be a list, and every combination is one of its cells.
+
+    python -m tfcap.study --out=studies/a --selector=random,loss --fraction=0.25,0.5,1 --seed=0,1,2
+
+Cells share the data, the features and the scoring captioners. What a cell found goes to study.json as soon as it is
+there; the same command goes on after a kill, and runs no finished cell again. All flags of tfcap.main, and:
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import flags
+from tfcap import run_folder
+from tfcap.errors import CellsFailed, InputError
+from tfcap.files import locked, read_json, refusal_explained, write_json
+from tfcap.findings import estimates
+from tfcap.grid import Cell, cells_of
+from tfcap.progress import progress_bar
+from tfcap.reporting.study_table import study_table
+from tfcap.scoring_plan import ScoringPlan
+from tfcap.settings import StudySettings
+
+_POLL_SECONDS = 0.5
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs what is left of the grid and prints its table."""
+    own = [field.name for field in dataclasses.fields(StudySettings)]
+    mine = [word for word in argv[1:] if word.lstrip("-").removeprefix("no").split("=")[0] in (*own, "h", "help")]
+    asked = StudySettings(**flags.parse_said([argv[0], *mine], ("study",), __doc__ or ""))
+    cells = cells_of([word for word in argv[1:] if word not in mine])
+    if asked.dry_run:
+        print("\n".join(f"{cell.name:<32} python -m tfcap.main {' '.join(cell.arguments)}" for cell in cells))
+        return
+    if not asked.out:
+        raise InputError("--out is missing", expected="--out=FOLDER", remedy="See --help.")
+    out = Path(asked.out)
+    with refusal_explained(f"--out={out}"), _alone(out):
+        study = Study(out, cells, asked.jobs)
+        failed = study.run()
+    print(study_table(estimates(study.found)))
+    if failed:
+        words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    try:
+        with locked(out / ".lock", wait=False):
+            yield
+    except BlockingIOError:
+        raise InputError("Another process is at work on this study", received=f"--out={out}") from None
+
+
+class Study:
+    """The cells of a grid, and what those that are finished have found.
+
+    Attributes:
+      found: by the cell's name, what study.json holds of it.
+    """
+
+    def __init__(self, out: Path, cells: Sequence[Cell], jobs: int) -> None:
+        """Raises InputError if a cell's settings cannot be, or are not those that it was finished with."""
+        self.out, self.cells, self.jobs = out, cells, jobs
+        self.found: dict[str, Any] = {}
+        if (out / "study.json").exists():
+            self.found = read_json(out / "study.json")["cells"]
+        self._scoring: dict[str, str] = {}
+        for cell in cells:
+            settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
+            plan = ScoringPlan(settings)
+            self._scoring[cell.name] = plan.shared_folder("").name if plan.files else ""
+            known = self.found.get(cell.name, {}).get("settings_hash", settings.hash())
+            if known != settings.hash():
+                raise InputError(
+                    f"{out} holds the cell {cell.name} with other settings", remedy="Choose another --out."
+                )
+
+    def run(self) -> dict[str, str]:
+        """Runs the cells that are not finished; returns why, for those that failed."""
+        pending = [cell for cell in self.cells if cell.name not in self.found]
+        running: dict[int, tuple[Cell, subprocess.Popen[bytes], float]] = {}  # by the part of the cores
+        failed: dict[str, str] = {}
+        done = len(self.cells) - len(pending)
+        try:
+            with progress_bar(len(self.cells), "cells", "cell", done=done) as bar:
+                while pending or running:
+                    for part in set(range(self.jobs)) - set(running):
+                        cell = self._next(pending, [cell for cell, *_ in running.values()])
+                        if cell is not None:
+                            pending.remove(cell)
+                            running[part] = (cell, self._start(cell, part), time.perf_counter())
+                    time.sleep(_POLL_SECONDS)
+                    for part, (cell, process, began) in list(running.items()):
+                        if process.poll() is None:
+                            continue
+                        del running[part]
+                        if process.returncode == 0:
+                            bar.write(self._finish(cell, time.perf_counter() - began), file=sys.stderr)
+                        else:
+                            failed[cell.name] = self._last_words(cell, process.returncode)
+                            bar.write(f"{cell.name} failed: {failed[cell.name]}", file=sys.stderr)
+                        bar.update(1)
+        finally:
+            for _, process, _ in running.values():
+                process.send_signal(signal.SIGINT)
+            for _, process, _ in running.values():
+                process.wait()
+        return failed
+
+    def _next(self, pending: Sequence[Cell], running: Sequence[Cell]) -> Cell | None:
+        """Returns a cell that need not wait for scores that a running one is about to make."""
+        awaited = {self._scoring[cell.name] for cell in running if not any(self._run_dir(cell).glob("masks/*.json"))}
+        awaited.discard("")
+        return next((cell for cell in pending if self._scoring[cell.name] not in awaited), None)
+
+    def _run_dir(self, cell: Cell) -> Path:
+        return self.out / "runs" / cell.name
+
+    def _log(self, cell: Cell) -> Path:
+        return self.out / "logs" / f"{cell.name}.txt"
+
+    def _start(self, cell: Cell, part: int) -> subprocess.Popen[bytes]:
+        places = [f"--run_dir={self._run_dir(cell)}", f"--scoring_dir={self.out / 'scoring'}"]
+        self._log(cell).parent.mkdir(parents=True, exist_ok=True)
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[part * len(cores) // self.jobs : (part + 1) * len(cores) // self.jobs] or cores
+        with open(self._log(cell), "ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "tfcap.main", *cell.arguments, *places],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=lambda: _settle(share),
+            )
+
+    def _finish(self, cell: Cell, seconds: float) -> str:
+        """Writes what a cell found into study.json; returns it in words."""
+        run = self._run_dir(cell)
+        described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
+        of_images = read_json(run / "per_image.json")
+        self.found[cell.name] = {
+            "axes": cell.axes,
+            "settings_hash": described["settings_hash"],
+            "arguments": list(cell.arguments),
+            "metrics": metrics,
+            "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
+            "seconds": round(seconds, 1),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "git_commit": described["git_commit"],
+            "versions": described["versions"],
+            "processor": run_folder.processor(),
+        }
+        write_json(self.out / "study.json", {"cells": self.found})
+        run_folder.drop_checkpoints(run)
+        return f"{cell.name}: CIDEr {100 * metrics['CIDEr']['value']:.1f}, {seconds / 60:.1f} min"
+
+    def _last_words(self, cell: Cell, code: int) -> str:
+        lines = self._log(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"exit code {code}"
+
+
+def _settle(cores: Sequence[int]) -> None:
+    """Keeps a new process on its cores, and lets it end when the study is killed."""
+    os.sched_setaffinity(0, cores)
+    if platform.system() == "Linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+if __name__ == "__main__":
+    flags.exit_after(lambda: main(sys.argv), "interrupted; the same command goes on")
