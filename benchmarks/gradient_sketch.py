@@ -23,7 +23,8 @@ from benchmarks.gradient_norms import lstm_captioner, random_batch
 from tfcap.data.pipeline import SequentialBatches
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
-from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
+from tfcap.scoring.gradient_sketch import GradientSketch
+from tfcap.scoring.sketch_files import unpacked
 from tfcap.settings import SelectionSettings, Settings
 from tfcap.training import checkpoint
 from tfcap.training.step import values_of, weighted_loss

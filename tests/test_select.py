@@ -1,5 +1,6 @@
 """The stage that selects: signals reach the selector, and its choice becomes a mask. Nothing is trained."""
 
+import contextlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +30,9 @@ def _prep(folder, features, **said):
         records={"train": _Records()},
         examples={"train": _Records()},
         folder=folder,
+        scoring=folder,
+        alone_in_scoring=contextlib.nullcontext,
+        features_seconds=1.0,
         replicas=SimpleNamespace(is_chief=True),
         _features={"train": (features, 0.0)},
     )

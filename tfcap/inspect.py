@@ -19,7 +19,7 @@ from tfcap.data.masks import Mask
 from tfcap.data.pairs import Pairs
 from tfcap.data.record_index import Examples
 from tfcap.files import refusal_explained
-from tfcap.scored_run import ScoredRun
+from tfcap.scored_run import ScoredRun, no_score
 from tfcap.selection import Signals, budget_of
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def main(argv: Sequence[str]) -> None:
     said = flags.parse_said(argv, ("inspect",), __doc__ or "", ("data_dir",), argument="run")
     where, out = Path(said.pop("run")), said.pop("out", "")
     run = ScoredRun(where, **said)
+    if not run.scores:
+        raise no_score(where)
     target = Path(out) if out else run.path / "scores.png"
     from tfcap.data.records import Records  # TensorFlow is imported only when it is needed
     from tfcap.reporting.score_sheet import overlap_table, score_sheet, score_table

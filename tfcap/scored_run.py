@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tfcap.data.record_index import Examples, RecordIndex
 from tfcap.errors import InputError
 from tfcap.run_folder import description_of
 from tfcap.scoring import score_store
+from tfcap.scoring.sketch_files import for_influence
 from tfcap.settings import Settings
 
 
@@ -25,6 +27,7 @@ class ScoredRun:
       examples: the index, or its pairs.
       scores: float32 [N] by name, in the examples' order.
       about: what is said of each score, by name.
+      fingerprints: of the data, by split.
     """
 
     def __init__(self, where: Path, **changes: Any) -> None:
@@ -39,19 +42,15 @@ class ScoredRun:
             raise InputError(
                 "There is no run", received=where, expected="the folder of a run, or a score file in its scores/"
             )
-        described, fingerprints = description_of(self.path)
+        described, self.fingerprints = description_of(self.path)
         self.settings = described.replace(**changes)
-        self.index = _index(self.settings, fingerprints["train"])
+        self.index = _index(self.settings, self.fingerprints, "train")
         self.examples = _examples(self.settings, self.index)
         self.folder = self.path / "scores"
         names = [where.stem] if one else [name for name in registry.SCORES if (self.folder / f"{name}.json").exists()]
-        if not names or names[0] not in registry.SCORES:
-            raise InputError(
-                "There is no score",
-                received=where,
-                expected="one of " + ", ".join(f"scores/{name}.npy" for name in registry.SCORES) + " with its .json",
-                remedy="python -m tfcap.main --selector=loss makes one.",
-            )
+        others = (self.folder / f"{name}.json" for name in ("embedding", "gradient_sketch-train"))
+        if (one and names[0] not in registry.SCORES) or not (names or any(path.exists() for path in others)):
+            raise no_score(where)
         self.scores: dict[str, np.ndarray] = {}
         self.about: dict[str, dict[str, Any]] = {}
         for name in names:
@@ -61,6 +60,32 @@ class ScoredRun:
                     "A score file has lost its description", received=where, expected=f"{name}.json beside"
                 )
             self.scores[name], self.about[name] = found
+
+    def embeddings(self) -> np.ndarray | None:
+        """Returns the images' embeddings [N, D], memory-mapped, or None if the run made none."""
+        found = score_store.load(self.folder, "embedding", self.examples)
+        return found[0] if found else None
+
+    def sketches(self) -> dict[str, np.ndarray]:
+        """Returns what the selector influence looks at; nothing if the run made no gradient sketches."""
+        of_train = score_store.load(self.folder, "gradient_sketch-train", self.examples)
+        if of_train is None:
+            return {}
+        validation = _examples(self.settings, _index(self.settings, self.fingerprints, "validation"))
+        targets = score_store.load(self.folder, "gradient_sketch-validation", validation)
+        if targets is None:
+            return {}
+        return for_influence(of_train[0], targets[0], self.settings.selection.targets, self.settings.run.seed)
+
+
+def no_score(where: Path) -> InputError:
+    """Returns the error of a place without a score."""
+    return InputError(
+        "There is no score",
+        received=where,
+        expected="one of " + ", ".join(f"scores/{name}.npy" for name in registry.SCORES) + " with its .json",
+        remedy="python -m tfcap.main --selector=loss makes one.",
+    )
 
 
 def _examples(settings: Settings, index: RecordIndex) -> Examples:
@@ -72,13 +97,13 @@ def _examples(settings: Settings, index: RecordIndex) -> Examples:
     return Pairs(Records(index.folder, index.split, settings.data.limit))
 
 
-def _index(settings: Settings, fingerprint: str) -> RecordIndex:
-    """Returns the train split with this fingerprint, which says more than any name, under --data_dir."""
-    damaged = None
+def _index(settings: Settings, fingerprints: Mapping[str, str], split: str) -> RecordIndex:
+    """Returns the split with its fingerprint, which says more than any name, under --data_dir."""
+    damaged, fingerprint = None, fingerprints[split]
     data_dir = Path(settings.data.data_dir).expanduser()
     for manifest in sorted(data_dir.glob(f"{settings.data.dataset}/*/[0-9]*/tfcap.json")):
         try:
-            index = RecordIndex(manifest.parent, "train", settings.data.limit)
+            index = RecordIndex(manifest.parent, split, settings.data.limit)
         except InputError as error:
             damaged = error
         else:

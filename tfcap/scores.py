@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,8 +21,9 @@ from tfcap.preparation import Preparation
 from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
 from tfcap.scoring import score_store, training_dynamics
 from tfcap.scoring.embedding import Embedding
-from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
+from tfcap.scoring.gradient_sketch import GradientSketch
 from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal, score
+from tfcap.scoring.sketch_files import for_influence
 
 
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
@@ -31,20 +33,37 @@ def scores_of(prep: Preparation, name: str) -> np.ndarray:
 
 def embeddings(prep: Preparation) -> np.ndarray:
     """Returns what an encoder makes of each image of train, float [N, D]: the frozen one, or a scoring captioner's."""
-    if prep.settings.model.freeze_encoder:
-        return prep.embeddings("train")
-    return _read_or_make(prep, Embedding(prep.settings.selection), "embedding", "train")
+    signal = Embedding(prep.settings.selection)
+    if not prep.settings.model.freeze_encoder:
+        return _read_or_make(prep, signal, "embedding", "train")
+    found = prep.embeddings("train")
+    with prep.alone_in_scoring():
+        if prep.replicas.is_chief:
+            _keep_features(prep.scoring / "scores", found)
+            about = {"unit": signal.unit, "encoder": prep.settings.model.encoder, "seconds": prep.features_seconds}
+            score_store.describe(prep.scoring / "scores", "embedding", prep.examples["train"], about)
+    return found
+
+
+def _keep_features(folder: Path, features: np.ndarray) -> None:
+    """Puts the frozen encoder's embeddings beside the scores, by a link where they are the feature cache itself."""
+    path = folder / "embedding.npy"
+    if isinstance(features, np.memmap):
+        folder.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(os.path.relpath(str(features.filename), folder.resolve()))
+        return
+    with atomic_file(path) as temporary:
+        np.save(temporary, features.astype(np.float32), allow_pickle=False)
 
 
 def sketches(prep: Preparation) -> dict[str, np.ndarray]:
     """Returns the gradient sketches of train and, as targets, of validation, whose examples are dealt into groups."""
     signal = GradientSketch(prep.settings.selection)
     of_train, targets = (
-        unpacked(_read_or_make(prep, signal, f"gradient_sketch-{split}", split)) for split in ("train", "validation")
+        _read_or_make(prep, signal, f"gradient_sketch-{split}", split) for split in ("train", "validation")
     )
-    groups = np.arange(len(targets)) % prep.settings.selection.targets
-    dealt = np.random.default_rng(prep.settings.run.seed).permutation(groups)
-    return {"sketches": of_train, "target_sketches": targets, "target_groups": dealt}
+    return for_influence(of_train, targets, prep.settings.selection.targets, prep.settings.run.seed)
 
 
 def _read_or_make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> np.ndarray:

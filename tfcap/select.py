@@ -12,6 +12,7 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from tfcap.errors import InputError
 from tfcap.files import refusal_explained
 from tfcap.reporting.tables import aligned
 from tfcap.scored_run import ScoredRun
-from tfcap.selection import Signals, budget_of
+from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import SelectSettings
 from tfrecords_builder import integrity
 
@@ -74,14 +75,18 @@ def _mask(run: ScoredRun, fraction: float) -> Mask:
     """Returns what the experiment's own stage would keep, at this fraction, with these scores."""
     selection, seed = run.settings.selection, run.settings.run.seed
     selector = made_selector(selection)
-    missing = [need for need in selector.needs if need not in run.scores]
+    arrays: dict[str, Any] = dict(run.sketches() if SKETCHES in selector.needs else {})
+    if EMBEDDING in selector.needs:
+        arrays["embeddings"] = run.embeddings()
+    there = {EMBEDDING: arrays.get("embeddings") is not None, SKETCHES: "sketches" in arrays}
+    missing = [need for need in selector.needs if not there.get(need, need in run.scores)]
     if missing:
         raise InputError(
             f"The selector needs what {run.path} does not have: " + ", ".join(missing),
             received=f"--selector={selection.selector} with the scores {', '.join(run.scores)}",
             expected="a selector or --selection_score that these are enough for, or python -m tfcap.main to make more",
         )
-    signals = Signals(run.examples.ids, run.scores)
+    signals = Signals(run.examples.ids, run.scores, **arrays)
     by = selector.scores[0] if selector.scores else None
     return Mask.of(
         selector(signals, budget_of(fraction, len(run.examples)), np.random.default_rng(seed)),

@@ -8,6 +8,7 @@ type says what it is from then on.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +68,12 @@ def _field(default: Any, **range_words: Any) -> Any:
 
 def plain_type(field: dataclasses.Field[Any], group: type) -> type:
     """Returns the type of a field: str, int, float or bool."""
-    return typing.get_type_hints(group)[field.name]
+    return _types(group)[field.name]
+
+
+@functools.cache  # reading annotations is slow, and a grid makes thousands of settings
+def _types(group: type) -> dict[str, type]:
+    return typing.get_type_hints(group)
 
 
 class _Group:

@@ -10,8 +10,9 @@ from tests.scoring.test_layer_rules import EXAMPLES, ROWS, _inputs, _losses, _ne
 from tests.scoring.toy import batches
 from tests.training.toy import captioner
 from tfcap.scoring import gradient_sketch
-from tfcap.scoring.gradient_sketch import GradientSketch, unpacked
+from tfcap.scoring.gradient_sketch import GradientSketch
 from tfcap.scoring.rules import RULES
+from tfcap.scoring.sketch_files import unpacked
 from tfcap.scoring.taps import recording, rules_for
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import values_of

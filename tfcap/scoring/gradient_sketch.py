@@ -65,13 +65,6 @@ class GradientSketch(GradientNorm):
         return values.astype(np.float16)
 
 
-def unpacked(sketches: np.ndarray) -> np.ndarray:
-    """Returns sketches as numbers: float16 [N, S] as they are, bits uint8 [N, S / 8] as -1 and 1 int8 [N, S]."""
-    if sketches.dtype != np.uint8:
-        return sketches
-    return np.unpackbits(sketches, axis=1).astype(np.int8) * 2 - 1
-
-
 def sketch(factors: Sequence[Sequence[Factor]], side: int) -> Tensor:
     """Returns [B, side * side]: the projection of the gradient over all weights.
 

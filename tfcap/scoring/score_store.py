@@ -21,7 +21,9 @@ def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, An
 def load(
     folder: Path, name: str, examples: Examples, choices: Mapping[str, Any] | None = None, axis: int = 0
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
-    """Returns the scores [N] or sketches [N, S] in the examples' order, and what is said of them; None without any.
+    """Returns the scores in the examples' order, and what is said of them; None without any.
+
+    Scores are an array [N]; sketches, embeddings and what was tracked are memory-mapped, [N, ...].
 
     Args:
       choices: what must be said of them, by the names of flags; a file from before a flag was there says nothing of it.
@@ -35,7 +37,8 @@ def load(
     about = read_json(folder / f"{name}.json")
     path = folder / f"{name}.npy"
     try:
-        scores = np.load(path, allow_pickle=False)
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+        scores = scores if scores.ndim > 1 else np.array(scores)
     except (OSError, EOFError, ValueError) as error:
         raise InputError(
             f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
