@@ -22,7 +22,7 @@ from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
 from tfcap.scoring import score_store, training_dynamics
 from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal, score
+from tfcap.scoring.signal import EpochsSignal, Pass, Signal, TextSignal
 from tfcap.scoring.sketch_files import for_influence
 
 
@@ -140,11 +140,11 @@ def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) ->
     scoring = scoring_captioners(prep, signal)
     model, batches = prep.new_captioner(prep.settings.selection.proxy), _batches(prep, split)
     folder: Path = prep.scoring / "scores"
+    of_split = Pass(signal, model, batches, prep.replicas, prep.settings.training.xla)
 
     def one_pass(moment: Moment, file: str) -> float:
         moment.set_weights(prep, model)
-        xla = prep.settings.training.xla
-        return score(signal, model, batches, prep.replicas, xla, folder, file, prep.progress)
+        return of_split.write(folder, file, prep.progress)
 
     if len(scoring.moments) == 1:
         (moment,) = scoring.moments

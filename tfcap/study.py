@@ -29,7 +29,6 @@ from tfcap.findings import estimates
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
 from tfcap.reporting.study_table import study_table
-from tfcap.scoring_plan import ScoringPlan
 from tfcap.settings import StudySettings
 
 _POLL_SECONDS = 0.5
@@ -79,6 +78,8 @@ class Study:
         if (out / "study.json").exists():
             self.found = read_json(out / "study.json")["cells"]
         self._scoring: dict[str, str] = {}
+        from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
+
         for cell in cells:
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)

@@ -10,7 +10,7 @@ from tests.scoring.toy import batches
 from tests.training import numpy_captioner as by_hand
 from tests.training.toy import captioner
 from tfcap.registry import SCORES
-from tfcap.scoring.signal import score
+from tfcap.scoring.signal import Pass
 from tfcap.settings import SelectionSettings, TrainingSettings
 from tfcap.training.step import example_gradient_norms, values_of
 from tfcap.training.strategy import connect
@@ -120,7 +120,7 @@ def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name, bac
     replicas = connect(TrainingSettings(strategy="single"))
     signal = SCORES[name](SelectionSettings(token_reduction=reduction))
     passed = batches(_COUNT, 4, backwards=backwards)
-    seconds = score(signal, _model(False), passed, replicas, False, tmp_path, name, False)
+    seconds = Pass(signal, _model(False), passed, replicas, False).write(tmp_path, name, False)
     found = np.load(tmp_path / f"{name}.npy")
     assert found.dtype == np.float32 and found.shape == (_COUNT,) and seconds > 0
     expected = _references(False, reduction)[0 if name == "gradient_norm" else 1]
@@ -161,12 +161,14 @@ def test_a_killed_pass_goes_on_and_ends_as_the_uninterrupted_one(tmp_path, monke
         found.start = stopped
         return found
 
-    arguments = {"replicas": replicas, "xla": False, "name": "loss", "progress": False}
-    score(signal, _model(False), batches(_COUNT, 2), folder=tmp_path / "whole", **arguments)
+    def run(passed, folder):
+        Pass(signal, _model(False), passed, replicas, False).write(tmp_path / folder, "loss", False)
+
+    run(batches(_COUNT, 2), "whole")
     with pytest.raises(Stopped):
-        score(signal, _model(False), counting(2), folder=tmp_path / "halves", **arguments)
+        run(counting(2), "halves")
     assert not (tmp_path / "halves" / "loss.npy").exists()
-    score(signal, _model(False), counting(None), folder=tmp_path / "halves", **arguments)
+    run(counting(None), "halves")
     assert done == [0, 1, 2, 3]
     np.testing.assert_array_equal(np.load(tmp_path / "halves" / "loss.npy"), np.load(tmp_path / "whole" / "loss.npy"))
     assert [path.name for path in (tmp_path / "halves").iterdir()] == ["loss.npy"]

@@ -81,7 +81,7 @@ def _scores(replicas: Any, xla: bool, images: bool) -> dict[str, list[float]]:
     from tests.scoring.toy import batches
     from tests.training.toy import captioner
     from tfcap.registry import SCORES
-    from tfcap.scoring.signal import score
+    from tfcap.scoring.signal import Pass
     from tfcap.settings import SelectionSettings
 
     with replicas.strategy.scope():
@@ -90,7 +90,7 @@ def _scores(replicas: Any, xla: bool, images: bool) -> dict[str, list[float]]:
     for name in ("gradient_norm",) if images else ("gradient_norm", "loss"):
         with tempfile.TemporaryDirectory() as folder:
             signal = SCORES[name](SelectionSettings())
-            score(signal, model, batches(10, 4, images=images), replicas, xla, Path(folder), name, False)
+            Pass(signal, model, batches(10, 4, images=images), replicas, xla).write(Path(folder), name, False)
             found[name] = np.load(Path(folder) / f"{name}.npy").tolist()
     return found
 

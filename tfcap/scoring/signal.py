@@ -129,22 +129,24 @@ class Signal(_Numbers):
         """Raises RuntimeError if the signal is not what it is said to be for this model."""
 
 
-def score(
-    signal: Signal,
-    model: keras.Model,
-    batches: SequentialBatches,
-    replicas: Replicas,
-    xla: bool,
-    folder: Path,
-    name: str,
-    progress: bool,
-) -> float:
-    """Writes `folder/name.npy`, [N, ...] in record order; returns the seconds it took. A killed pass continues."""
-    signal.check(model, batches)
-    compute = replicated(model, signal.compute(model, xla), replicas)
+class Pass:
+    """The pass over a split, compiled once for all the weights that the model is given between its runs."""
 
-    def stored(batch: Batch) -> np.ndarray:
-        return signal.stored(compute(batch))
+    def __init__(
+        self, signal: Signal, model: keras.Model, batches: SequentialBatches, replicas: Replicas, xla: bool
+    ) -> None:
+        self.signal, self.model, self.batches, self.replicas = signal, model, batches, replicas
+        self._compute = replicated(model, signal.compute(model, xla), replicas)
+        self._checked = False
 
-    _, seconds = fill(folder, name, batches, stored, progress=progress, writes=replicas.is_chief)
-    return seconds
+    def write(self, folder: Path, name: str, progress: bool) -> float:
+        """Writes `folder/name.npy`, [N, ...] in record order; returns the seconds it took. A killed pass continues."""
+        if not self._checked:
+            self.signal.check(self.model, self.batches)
+            self._checked = True
+
+        def stored(batch: Batch) -> np.ndarray:
+            return self.signal.stored(self._compute(batch))
+
+        _, seconds = fill(folder, name, self.batches, stored, progress=progress, writes=self.replicas.is_chief)
+        return seconds

@@ -1,0 +1,63 @@
+"""From a command line with lists to the command line of each cell."""
+
+import pytest
+
+from tfcap.errors import InputError
+from tfcap.grid import cells_of
+
+
+def _names(*arguments):
+    return [cell.name for cell in cells_of(arguments)]
+
+
+def test_every_combination_is_a_cell_and_the_seeds_are_outermost():
+    names = _names("--seed=0,1", "--selector=random,loss", "--fraction=0.25,0.5")
+    assert names[:4] == ["random-0.25-s0", "random-0.5-s0", "loss-0.25-s0", "loss-0.5-s0"]
+    assert names[4:] == [name.replace("s0", "s1") for name in names[:4]]
+
+
+def test_everything_kept_is_one_cell_a_seed_whatever_selects():
+    cells = cells_of(["--selector=random,loss", "--fraction=0.5,1", "--seed=3,4", "--noise_cut=0.2", "--units=8"])
+    full = [cell for cell in cells if cell.settings.selection.fraction == 1]
+    assert [cell.name for cell in full] == ["full-s3", "full-s4"]
+    assert full[0].axes == {"selector": "full", "fraction": "1", "seed": "3"}
+    assert full[0].arguments == ("--fraction=1", "--seed=3", "--units=8")
+    assert len(cells) == 6
+
+
+def test_a_cell_s_settings_are_those_of_its_command_line():
+    (one, other) = cells_of(["--noexport", "--attention=true", "--dropout=0.1,0.2", "--mixture=loss:0.5,random:0.5"])
+    assert (one.settings.model.dropout, other.settings.model.dropout) == (0.1, 0.2)
+    assert one.settings.evaluation.export is False and one.settings.model.attention is True
+    assert one.settings.selection.mixture == "loss:0.5,random:0.5"
+    assert one.arguments == ("--export=false", "--attention=true", "--dropout=0.1", "--mixture=loss:0.5,random:0.5")
+
+
+def test_flags_with_commas_of_their_own_are_listed_by_semicolons():
+    assert _names("--selector=mixed", "--mixture=loss:1,random:1;el2n:1") == ["loss:1,random:1", "el2n:1"]
+
+
+def test_lists_come_from_flagfiles_too_and_the_command_line_goes_before_them(tmp_path):
+    (tmp_path / "grid.flags").write_text("# a grid\n--selector=random,loss\n--seed=0,1,2\n")
+    assert _names(f"--flagfile={tmp_path / 'grid.flags'}", "--seed=7") == ["random", "loss"]
+
+
+def test_one_cell_without_lists():
+    assert _names("--selector=loss") == ["only"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--fraction=0.5,2"], "--fraction is out of range.*2"),
+        (["--selector=random,best"], "Unknown selector.*'best'"),
+        (["--epochs=1,many"], "--epochs.*many"),
+        (["--fractoin=0.5"], "fractoin"),
+        (["random"], "Arguments must be flags.*random"),
+        (["--flagfile=absent.flags"], "flagfile cannot be read.*absent.flags"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, words):
+    with pytest.raises(InputError, match=words) as caught:
+        cells_of(arguments)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,136 @@
+"""A grid of toy experiments by the command line: what it finds, kills, failed cells, mistakes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tfcap.findings import estimates
+from tfcap.reporting.study_table import study_table
+
+_LISTS = ["--selector=random,loss", "--fraction=0.5,1", "--seed=0"]
+
+
+def _arguments(toy_flags, out, *more):
+    flags = {name: value for name, value in toy_flags.items() if name not in ("xla", "progress")}
+    return [*(f"--{name}={value}" for name, value in flags.items()), "--noxla", "--noexport", f"--out={out}", *more]
+
+
+def _study(arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "tfcap.study", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def _done(process):
+    out, errors = process.communicate(timeout=600)
+    return process.returncode, out, errors
+
+
+@pytest.fixture(scope="module")
+def study(toy_flags, tmp_path_factory):
+    """A study that was killed in its first cell, was started again, and then ran to its end."""
+    out = tmp_path_factory.mktemp("studies") / "toy"
+    arguments = _arguments(toy_flags, out, *_LISTS, "--jobs=2")
+    process = _study(arguments, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not list(out.glob("runs/*/masks/*.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    second = _study(arguments)
+    return out, arguments, _done(second)
+
+
+def test_a_killed_study_goes_on_to_its_table(study):
+    out, _, (code, shown, errors) = study
+    cells = json.loads((out / "study.json").read_text())["cells"]
+    assert code == 0, errors
+    assert set(cells) == {"random-0.5-s0", "loss-0.5-s0", "full-s0"}
+    assert shown.splitlines()[0].split() == ["CIDEr", "x", "100", "50", "%", "100", "%"]
+    assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
+        cells[name]["axes"]["selector"] for name in sorted(cells, key=list(cells).index)
+    ]
+    for name, cell in cells.items():
+        metrics = json.loads((out / "runs" / name / "metrics.json").read_text())
+        assert cell["metrics"] == metrics
+        assert np.mean(cell["per_image"]["CIDEr"]) == pytest.approx(metrics["CIDEr"]["value"], abs=1e-4)
+        assert not (out / "runs" / name / "checkpoints").exists()
+
+
+def test_a_finished_study_runs_nothing(study):
+    out, arguments, _ = study
+    before = (out / "study.json").stat().st_mtime_ns, (out / "logs" / "full-s0.txt").stat().st_mtime_ns
+    code, shown, _ = _done(_study(arguments))
+    assert code == 0 and "random" in shown
+    assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full-s0.txt").stat().st_mtime_ns)
+
+
+def test_other_settings_under_a_known_name_are_refused(study):
+    out, arguments, _ = study
+    code, _, errors = _done(_study([*arguments, "--dropout=0.5"]))
+    assert code == 2 and "holds the cell random-0.5-s0 with other settings" in errors
+
+
+def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
+    out = tmp_path / "study"
+    code, shown, errors = _done(_study(_arguments(toy_flags, out, "--learning_rate=0.001,1e30")))
+    assert code == 1 and "1 of 2 cells failed: 1e30: error:" in errors
+    assert list(json.loads((out / "study.json").read_text())["cells"]) == ["0.001"]
+    assert "0.001" in shown
+
+
+def test_two_at_once_are_refused(study):
+    import fcntl
+
+    out, arguments, _ = study
+    with open(out / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        code, _, errors = _done(_study(arguments))
+    assert code == 2 and "Another process is at work on this study" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--selector=random"], "--out is missing"),
+        (["--out=x", "--jobs=0"], "--jobs is out of range"),
+        (["--out=x", "--selector=random,best"], "Unknown selector"),
+        (["--out=x", "--selector=mixed", "--mixture=loss:1,el2n:1"], "different times"),
+    ],
+)
+def test_mistakes_end_with_2_and_leave_nothing(tmp_path, arguments, words):
+    code, _, errors = _done(_study(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}))
+    assert code == 2 and words in errors and len(errors.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("x/*"))
+
+
+def test_a_dry_run_lists_the_commands_and_writes_nothing(tmp_path):
+    code, shown, _ = _done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
+    assert code == 0 and not (tmp_path / "x").exists()
+    assert shown.splitlines()[2].split(maxsplit=1)[0] == "loss-0.5-s0" and len(shown.splitlines()) == 3
+
+
+def test_the_table_shows_each_method_at_each_fraction():
+    def cell(selector, fraction, seed, values):
+        axes = {"selector": selector, "fraction": fraction, "seed": seed}
+        return {"axes": axes, "per_image": {"CIDEr": values}}
+
+    cells = {
+        "a": cell("loss", "0.5", "0", [1.0, 1.0]),
+        "b": cell("loss", "0.5", "1", [1.0, 1.0]),
+        "c": cell("full", "1", "0", [0.5, 1.5]),
+    }
+    lines = study_table(estimates(cells)).splitlines()
+    assert lines[1].split() == ["loss", "100.0", "±", "0.0", "-"]
+    assert lines[2].split()[:3] == ["full", "-", "100.0"] and lines[2].endswith("*")
