@@ -8,6 +8,7 @@ import pytest
 from tfcap import scores
 from tfcap.files import read_json
 from tfcap.preparation import Preparation
+from tfcap.scoring.signal import Pass
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.loop import Training
@@ -93,7 +94,7 @@ def _killed_at(monkeypatch, owner, name, count):
     return calls
 
 
-@pytest.mark.parametrize(("owner", "name", "count", "left"), [(Training, "_save", 4, 1), (scores, "score", 3, 2)])
+@pytest.mark.parametrize(("owner", "name", "count", "left"), [(Training, "_save", 4, 1), (Pass, "write", 3, 2)])
 def test_a_killed_run_goes_on_and_ends_as_the_uninterrupted_one(
     averaged, toy_flags, tmp_path, monkeypatch, owner, name, count, left
 ):

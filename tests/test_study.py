@@ -56,7 +56,7 @@ def test_a_killed_study_goes_on_to_its_table(study):
     out, _, (code, shown, errors) = study
     cells = json.loads((out / "study.json").read_text())["cells"]
     assert code == 0, errors
-    assert set(cells) == {"random-0.5-s0", "loss-0.5-s0", "full-s0"}
+    assert set(cells) == {"random-0.5", "loss-0.5", "full"}
     assert shown.splitlines()[0].split() == ["CIDEr", "x", "100", "50", "%", "100", "%"]
     assert [line.split()[0] for line in shown.splitlines()[1:4]] == [
         cells[name]["axes"]["selector"] for name in sorted(cells, key=list(cells).index)
@@ -70,16 +70,16 @@ def test_a_killed_study_goes_on_to_its_table(study):
 
 def test_a_finished_study_runs_nothing(study):
     out, arguments, _ = study
-    before = (out / "study.json").stat().st_mtime_ns, (out / "logs" / "full-s0.txt").stat().st_mtime_ns
+    before = (out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns
     code, shown, _ = _done(_study(arguments))
     assert code == 0 and "random" in shown
-    assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full-s0.txt").stat().st_mtime_ns)
+    assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns)
 
 
 def test_other_settings_under_a_known_name_are_refused(study):
     out, arguments, _ = study
     code, _, errors = _done(_study([*arguments, "--dropout=0.5"]))
-    assert code == 2 and "holds the cell random-0.5-s0 with other settings" in errors
+    assert code == 2 and "holds the cell random-0.5 with other settings" in errors
 
 
 def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
@@ -118,7 +118,7 @@ def test_mistakes_end_with_2_and_leave_nothing(tmp_path, arguments, words):
 def test_a_dry_run_lists_the_commands_and_writes_nothing(tmp_path):
     code, shown, _ = _done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
     assert code == 0 and not (tmp_path / "x").exists()
-    assert shown.splitlines()[2].split(maxsplit=1)[0] == "loss-0.5-s0" and len(shown.splitlines()) == 3
+    assert shown.splitlines()[2].split(maxsplit=1)[0] == "loss-0.5" and len(shown.splitlines()) == 3
 
 
 def test_the_table_shows_each_method_at_each_fraction():
