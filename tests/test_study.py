@@ -84,10 +84,10 @@ def test_other_settings_under_a_known_name_are_refused(study):
 
 def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
     out = tmp_path / "study"
-    code, shown, errors = _done(_study(_arguments(toy_flags, out, "--learning_rate=0.001,1e30")))
-    assert code == 1 and "1 of 2 cells failed: 1e30: error:" in errors
-    assert list(json.loads((out / "study.json").read_text())["cells"]) == ["0.001"]
-    assert "0.001" in shown
+    code, shown, errors = _done(_study(_arguments(toy_flags, out, "--fraction=0.5,0.001")))
+    assert code == 1 and "1 of 2 cells failed: 0.001: error: --fraction keeps no image" in errors
+    assert list(json.loads((out / "study.json").read_text())["cells"]) == ["0.5"]
+    assert "50 %" in shown
 
 
 def test_two_at_once_are_refused(study):

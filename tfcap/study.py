@@ -46,8 +46,8 @@ def main(argv: Sequence[str]) -> None:
     if not asked.out:
         raise InputError("--out is missing", expected="--out=FOLDER", remedy="See --help.")
     out = Path(asked.out)
+    study = Study(out, cells, asked.jobs)
     with refusal_explained(f"--out={out}"), _alone(out):
-        study = Study(out, cells, asked.jobs)
         failed = study.run()
     print(study_table(estimates(study.found)))
     if failed:
@@ -72,26 +72,32 @@ class Study:
     """
 
     def __init__(self, out: Path, cells: Sequence[Cell], jobs: int) -> None:
-        """Raises InputError if a cell's settings cannot be, or are not those that it was finished with."""
-        self.out, self.cells, self.jobs = out, cells, jobs
-        self.found: dict[str, Any] = {}
-        if (out / "study.json").exists():
-            self.found = read_json(out / "study.json")["cells"]
-        self._scoring: dict[str, str] = {}
+        """Raises InputError if a cell's settings cannot be."""
         from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
 
+        self.out, self.cells, self.jobs = out, cells, jobs
+        self.found: dict[str, Any] = {}
+        self._hashes: dict[str, str] = {}
+        self._scoring: dict[str, str] = {}
         for cell in cells:
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
+            self._hashes[cell.name] = settings.hash()
             self._scoring[cell.name] = plan.shared_folder("").name if plan.files else ""
-            known = self.found.get(cell.name, {}).get("settings_hash", settings.hash())
-            if known != settings.hash():
+
+    def _read(self) -> None:
+        """Reads what earlier calls have found; raises InputError if a cell was finished with other settings."""
+        if (self.out / "study.json").exists():
+            self.found = read_json(self.out / "study.json")["cells"]
+        for name, of_cell in self._hashes.items():
+            if name in self.found and self.found[name]["settings_hash"] != of_cell:
                 raise InputError(
-                    f"{out} holds the cell {cell.name} with other settings", remedy="Choose another --out."
+                    f"{self.out} holds the cell {name} with other settings", remedy="Choose another --out."
                 )
 
     def run(self) -> dict[str, str]:
         """Runs the cells that are not finished; returns why, for those that failed."""
+        self._read()
         pending = [cell for cell in self.cells if cell.name not in self.found]
         running: dict[int, tuple[Cell, subprocess.Popen[bytes], float]] = {}  # by the part of the cores
         failed: dict[str, str] = {}
