@@ -16,10 +16,22 @@ from typing import Any, NoReturn
 from absl import flags as absl_flags
 
 from tfcap.errors import CellsFailed, InputError, TrainingDiverged
-from tfcap.settings import InspectSettings, SelectSettings, Settings, StudySettings, plain_type
+from tfcap.settings import (
+    InspectSettings,
+    ScoreSettings,
+    SelectSettings,
+    Settings,
+    StudySettings,
+    plain_type,
+)
 
 GROUPS = ("data", "selection", "model", "training", "evaluation", "run")  # of an experiment
-_COMMANDS: dict[str, type] = {"select": SelectSettings, "inspect": InspectSettings, "study": StudySettings}
+_COMMANDS: dict[str, type] = {
+    "score": ScoreSettings,
+    "select": SelectSettings,
+    "inspect": InspectSettings,
+    "study": StudySettings,
+}
 
 
 def _class_of(group: str) -> type:

@@ -31,7 +31,7 @@ ORDER = (
     ("experiment",),
     ("grid", "findings"),
     ("study",),
-    ("main", "caption", "select", "inspect"),
+    ("main", "caption", "score", "select", "inspect"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

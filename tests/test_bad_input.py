@@ -35,6 +35,7 @@ _SCRIPTS = {
     "main": "tfcap/main.py",
     "builder": "tfrecords_builder/__main__.py",
     "caption": "tfcap/caption.py",
+    "score": "tfcap/score.py",
     "select": "tfcap/select.py",
     "inspect": "tfcap/inspect.py",
 }
@@ -299,6 +300,27 @@ def _inspect(damage: str = "", *more: str) -> Callable[[Place], list[str]]:
         return [str(place.run_dir), *more]
 
     return given
+
+
+def _score(damage: Callable[[Place], object] = lambda place: None, **changes: object) -> Callable[[Place], list[str]]:
+    """Asks for a score of the toy data; a flag that is None is left out."""
+
+    def given(place: Place) -> list[str]:
+        damage(place)
+        said = {name: place.toy[name] for name in ("scenes_size", "data_dir")}
+        said |= {"out": place.here / "scored", **changes}
+        return [f"--{name}={value}" for name, value in said.items() if value is not None]
+
+    return given
+
+
+def _score_single_captions(place: Place) -> list[str]:
+    said = {"dataset": "flickr8k", "source": place.flickr(), "data_dir": place.here / "data", "out": place.run_dir}
+    return [*(f"--{name}={value}" for name, value in said.items()), "--noprogress"]
+
+
+def _without_beam(place: Place) -> None:
+    place.monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
 
 
 def _without_pyarrow(place: Place) -> list[str]:
@@ -571,6 +593,26 @@ KINDS = {
     "caption of a cut picture": Kind("cut.png cannot be captioned", _picture("cut.png", _png_header(8, 8)), "caption"),
     "caption of a cut header": Kind(
         "cut.png cannot be captioned", _picture("cut.png", b"\x89PNG\r\n\x1a\n"), "caption"
+    ),
+    "score without a place": Kind("--out is missing", _score(out=None), "score"),
+    "score of a captioner": Kind("is a captioner's.*--score=loss.*caption_consensus", _score(score="loss"), "score"),
+    "score through a runner without Apache Beam": Kind(
+        "Apache Beam, which is not installed.*--runner=DirectRunner.*apache-beam",
+        _score(_without_beam, runner="DirectRunner"),
+        "score",
+    ),
+    "score into a run of pairs": Kind(
+        "has other settings: --level is 'image' and not 'pair'", _score(Place.own_run, out="run", level="pair"), "score"
+    ),
+    "score into another folder": Kind(
+        "scored is not the folder of a run", _score(lambda place: place.file("scored/thesis.txt", "mine")), "score"
+    ),
+    "score of a truncated shard": Kind("train.tfrecord.* has another size", _score(_truncated_shard), "score"),
+    "score of single captions": Kind(
+        "record 0 has a single caption.*at least two captions",
+        _score_single_captions,
+        "score",
+        leaves=("data/", "run"),
     ),
     "select without scores": Kind("--scores is missing", _select(scores=None), "select"),
     "select without a place": Kind("--out is missing", _select(out=None), "select"),

@@ -11,7 +11,7 @@ import pytest
 
 import flags
 from tfcap.errors import InputError, TrainingDiverged
-from tfcap.settings import InspectSettings, SelectSettings, Settings
+from tfcap.settings import InspectSettings, ScoreSettings, SelectSettings, Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))
@@ -25,7 +25,7 @@ def test_every_group_of_settings_has_flags():
     assert list(flags.GROUPS) == [field.name for field in dataclasses.fields(Settings)]
 
 
-OWN = {"select": SelectSettings, "inspect": InspectSettings}  # groups of one command
+OWN = {"score": ScoreSettings, "select": SelectSettings, "inspect": InspectSettings}  # groups of one command
 
 
 @pytest.mark.parametrize("group", [*flags.GROUPS, *OWN])

@@ -75,6 +75,19 @@ def atomic_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def scratch_folder(folder: str | os.PathLike[str], name: str) -> Iterator[Path]:
+    """Yields a new folder in `folder` that is deleted at the end, and by `remove_partials` after a kill."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".partial", dir=folder))
+    try:
+        temporary.chmod(0o755)  # workers may be another user
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def refusal_explained(received: str) -> Iterator[None]:
     """Turns what the file system refuses, at a place that the user named, into an InputError."""
     try:

@@ -13,10 +13,11 @@ import tfcap.quiet  # noqa: F401
 import numpy as np
 
 from tfcap import registry
+from tfcap.data.caption_blocks import texts_in
 from tfcap.data.pipeline import Inputs, SequentialBatches, SingleCaptions
 from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
-from tfcap.files import atomic_file, remove_partials
+from tfcap.files import atomic_file
 from tfcap.preparation import Preparation
 from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
 from tfcap.scoring import score_store, training_dynamics
@@ -24,6 +25,7 @@ from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch
 from tfcap.scoring.signal import EpochsSignal, Pass, Signal, TextSignal
 from tfcap.scoring.sketch_files import for_influence
+from tfcap.scoring.texts import score_texts
 
 
 def scores_of(prep: Preparation, name: str) -> np.ndarray:
@@ -85,8 +87,8 @@ def _make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: s
     else:
         about = _score_examples(prep, signal, name, split)
     if prep.replicas.is_chief:
-        said = {"unit": signal.unit, "level": prep.settings.selection.level, "seed": prep.settings.run.seed}
-        score_store.describe(prep.scoring / "scores", name, prep.examples[split], {**about, **signal.choices, **said})
+        folder = prep.scoring / "scores"
+        score_store.describe(folder, name, prep.examples[split], {**about, **signal.about(prep.settings)})
     prep.replicas.barrier()
 
 
@@ -101,9 +103,9 @@ def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -
     """Writes the scores that need captions alone; returns what they cost."""
     began = time.perf_counter()
     if prep.replicas.is_chief:
-        pairs = prep.settings.selection.level == "pair"
-        values = (signal.of_captions if pairs else signal.of_images)(prep.records[split].captions)
-        _write(prep, name, values)
+        captions, pairs = prep.records[split].captions, prep.settings.selection.level == "pair"
+        values = score_texts(signal, lambda: texts_in(captions), len(captions), pairs, prep.progress)
+        score_store.save(prep.scoring / "scores", name, values)
     seconds = time.perf_counter() - began
     return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
 
@@ -113,7 +115,7 @@ def _score_epochs(prep: Preparation, signal: EpochsSignal, name: str) -> dict[st
     scoring = tracked_captioner(prep)
     tracked, seconds = _tracked(prep, name), scoring.train_seconds
     if prep.replicas.is_chief:
-        _write(prep, name, signal.of_epochs(tracked))
+        score_store.save(prep.scoring / "scores", name, signal.of_epochs(tracked))
     return {**scoring.about, "epochs": len(tracked), "train_seconds": seconds, "pass_seconds": 0.0, "seconds": seconds}
 
 
@@ -126,13 +128,6 @@ def _tracked(prep: Preparation, name: str) -> np.ndarray:
     if found is None:
         raise InputError(f"What the scoring captioner tracked is gone from {folder}", remedy="Run with --noresume.")
     return found
-
-
-def _write(prep: Preparation, name: str, scores: np.ndarray) -> None:
-    folder: Path = prep.scoring / "scores"
-    with atomic_file(folder / f"{name}.npy") as path:
-        np.save(path, scores.astype(np.float32), allow_pickle=False)
-    remove_partials(folder)
 
 
 def _score_examples(prep: Preparation, signal: Signal, name: str, split: str) -> dict[str, Any]:

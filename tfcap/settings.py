@@ -214,6 +214,15 @@ class SelectSettings(_Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class ScoreSettings(_Group):
+    score: str = _field("caption_consensus", choices=registry.SCORES)
+    out: str = _field("", unit="run folder")
+    runner: str = _field("", unit="a runner of Apache Beam, such as DirectRunner")
+    workers: int = _field(0, low=0, high=4096, unit="processes; 0 is one a core")
+    beam_options: str = _field("", unit="options, joined by spaces")
+
+
+@dataclasses.dataclass(frozen=True)
 class InspectSettings(_Group):
     out: str = _field("", unit="PNG file; by itself scores.png in the run folder")
 

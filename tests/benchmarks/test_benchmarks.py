@@ -50,6 +50,7 @@ PROMISES = {
         "facility_location_reference": ["lazy_greedy_over_plain_greedy"],
         "k_means_reference": ["prototypes_over_scikit_learn"],
     },
+    "scoring_at_scale": {"n500": [], "n2000": []},
     "gradient_norms": {
         name: [
             "ours_graph_over_step_graph",
@@ -126,6 +127,17 @@ def test_medians_lie_within_their_range(outcome, name):
 def test_memory_of_a_selector_is_its_own(outcome):
     """Without TensorFlow a process that selects among a thousand images is small."""
     assert 10 < outcome("selectors")["cases"]["herding_n1000"]["peak_memory_mib"] < 200
+
+
+def test_scoring_at_scale_compares_equal_files_and_sees_the_workers(outcome):
+    result = outcome("scoring_at_scale")
+    assert result["equal_bit_for_bit"] is True
+    for case in result["cases"].values():
+        assert (
+            len(case["beam"]["peak_memory_mib"]["workers"]) == 2
+            and not case["single_process"]["peak_memory_mib"]["workers"]
+        )
+        assert case["single_process"]["cpu_seconds"] > 0
 
 
 def test_a_smaller_mask_takes_less_time_than_all(outcome):

@@ -8,14 +8,47 @@ from __future__ import annotations
 import functools
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from tfcap.errors import InputError
 from tfcap.files import hash_of, read_json
+
+_HEADER_BYTES, _FOOTER_BYTES = 12, 4  # around each payload: its length (8 bytes) and a checksum; another checksum
+
+
+class Stretch(NamedTuple):
+    """Whole records that lie one after another in a file, from byte `offset` to byte `end`."""
+
+    path: str
+    offset: int
+    end: int
+
+
+def payloads(place: Stretch) -> Iterator[bytes]:
+    """Yields the serialised records of a stretch; raises InputError if the file is not there or does not hold them."""
+    if not os.path.isfile(place.path):
+        expected = "a folder that all workers share"
+        raise InputError("A TFRecord file is not there", received=place.path, expected=expected)
+    with open(place.path, "rb") as file:
+        position = file.seek(place.offset)
+        while position < place.end:
+            length = int.from_bytes(file.read(_HEADER_BYTES)[:8], "little")
+            position += _HEADER_BYTES + length + _FOOTER_BYTES
+            payload = file.read(length) if position <= place.end else b""
+            if len(payload) != length or len(file.read(_FOOTER_BYTES)) != _FOOTER_BYTES:
+                raise cut_short(place.path)
+            yield payload
+
+
+def cut_short(path: Path | str) -> InputError:
+    """Returns the error of a shard that ends before its records do."""
+    return InputError(
+        "A TFRecord file is cut short", received=path, remedy="Delete the data set's folder and build it again."
+    )
 
 
 class Examples(Protocol):
@@ -84,13 +117,19 @@ class RecordIndex:
             length = int(self._length[position])
             payload = os.pread(self._files[self._shard[position]], length, int(self._offset[position]))
             if len(payload) != length:
-                raise InputError(
-                    "A TFRecord file is cut short",
-                    received=self._shards[self._shard[position]],
-                    remedy="Delete the data set's folder and build it again.",
-                )
+                raise cut_short(self._shards[self._shard[position]])
             found.append(payload)
         return found
+
+    def first_of_shards(self) -> np.ndarray:
+        """Returns the position of the first record of each shard, int64."""
+        return np.flatnonzero(np.diff(self._shard, prepend=-1))
+
+    def stretch(self, start: int, stop: int) -> Stretch:
+        """Returns where the records from `start` to before `stop` lie; they must be of one shard."""
+        offset, last = int(self._offset[start]) - _HEADER_BYTES, stop - 1
+        end = int(self._offset[last] + self._length[last]) + _FOOTER_BYTES
+        return Stretch(str(self._shards[self._shard[start]].resolve()), offset, end)
 
 
 def _index(path: Path, split: str) -> dict[str, np.ndarray]:

@@ -17,6 +17,7 @@ import numpy as np
 
 import tensorflow as tf  # isort: skip
 
+from tfcap.data.caption_blocks import captions_of
 from tfcap.data.record_index import RecordIndex
 from tfrecords_builder.features import parse_spec
 
@@ -55,9 +56,9 @@ class Records(RecordIndex):
     @functools.cached_property
     def captions(self) -> list[list[str]]:
         """The captions of each image, in record order."""
-        spec = {"captions/text": tf.io.RaggedFeature(tf.string)}
-        ragged = [block["captions/text"].to_list() for block in self._parsed(spec)]
-        return [[text.decode() for text in texts] for block in ragged for texts in block]
+        starts = range(0, len(self), _PARSE_BLOCK)
+        blocks = (self.raw(range(start, min(start + _PARSE_BLOCK, len(self)))) for start in starts)
+        return [texts for block in blocks for texts in captions_of(block)]
 
     @functools.cached_property
     def caption_ids(self) -> list[list[int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,32 @@ from tfcap.evaluation.tokenizer import tokenize
 
 _ORDER = 4
 _SIGMA = 6.0  # of the penalty on a difference in length
-Gram = tuple[str, ...]
-# One caption as CIDEr sees it: tf-idf weight of each n-gram, the norm for each n, the number of bigrams.
-_Vector = tuple[dict[Gram, float], list[float], int]
+# One caption as CIDEr sees it: for each n the tf-idf weights of its n-grams and their norm; the number of bigrams.
+_Vector = tuple[list[dict[str, float]], list[float], int]
+
+
+class GramWeights:
+    """What the n-grams of a caption weigh, from how many images have captions with them.
+
+    Args:
+        frequency: n-gram and number of images, each n-gram once; those of a single image may be left out, because an
+            n-gram of one image weighs as much as one of none.
+        images: how many images there are.
+    """
+
+    def __init__(self, frequency: Iterable[tuple[str, int]], images: int) -> None:
+        self._unseen = math.log(images)
+        self._idf = {gram: self._unseen - math.log(count) for gram, count in frequency if count > 1}
+
+    def vector(self, caption: str) -> _Vector:
+        """Returns the tf-idf vector of tokens that are separated by spaces."""
+        weights, norms, bigrams = [], [], 0
+        for n, counts in enumerate(_count(caption), start=1):
+            weighed = {gram: count * self._idf.get(gram, self._unseen) for gram, count in counts.items()}
+            weights.append(weighed)
+            norms.append(math.sqrt(sum(weight * weight for weight in weighed.values())))
+            bigrams += counts.total() if n == 2 else 0
+        return weights, norms, bigrams
 
 
 class CiderScorer:
@@ -45,23 +68,13 @@ class CiderScorer:
             raise InputError(f"Image {empty[0]} has no reference caption", received=f"{len(empty)} such images")
         self._tokenized = tokenized
         tokens = references if tokenized else tokenize(references, java="never")[0]
-        counts = {key: [_count(caption) for caption in captions] for key, captions in tokens.items()}
-        frequency: Counter[Gram] = Counter()
-        for captions in counts.values():
-            frequency.update(set().union(*captions))
-        self._unseen = math.log(len(counts))
-        self._idf = {gram: self._unseen - math.log(count) for gram, count in frequency.items()}
-        self._references = {key: [self._vector(count) for count in captions] for key, captions in counts.items()}
-
-    def _vector(self, counts: Counter[Gram]) -> _Vector:
-        squares = [0.0] * _ORDER
-        weights = {}
-        bigrams = 0
-        for gram, count in counts.items():
-            weights[gram] = weight = count * self._idf.get(gram, self._unseen)
-            squares[len(gram) - 1] += weight * weight
-            bigrams += count if len(gram) == 2 else 0
-        return weights, [math.sqrt(square) for square in squares], bigrams
+        frequency: Counter[str] = Counter()
+        for captions in tokens.values():
+            frequency.update(grams_of(captions))
+        self._weights = GramWeights(frequency.items(), len(tokens))
+        self._references = {
+            key: [self._weights.vector(caption) for caption in captions] for key, captions in tokens.items()
+        }
 
     def score(self, candidates: Mapping[Any, str]) -> tuple[float, np.ndarray]:
         """Scores one caption an image.
@@ -81,48 +94,46 @@ class CiderScorer:
         scores = np.array([self._score_one(key, tokens[key][0]) for key in self._references])
         return float(scores.mean()), scores
 
-    def consensus(self) -> np.ndarray:
-        """Returns [P] float64: each reference's score against the others of its image, image after image.
-
-        Raises:
-            InputError: an image has a single reference.
-        """
-        alone = [key for key, references in self._references.items() if len(references) < 2]
-        if alone:
-            raise InputError(
-                f"Image {alone[0]!r} has a single caption, which has no others to agree with",
-                received=f"{len(alone)} such images",
-                expected="at least two captions an image",
-            )
-        scores = [
-            _similarity(one, [*others[:i], *others[i + 1 :]])
-            for others in self._references.values()
-            for i, one in enumerate(others)
-        ]
-        return np.array(scores)
-
     def _score_one(self, key: Hashable, caption: str) -> float:
-        return _similarity(self._vector(_count(caption)), self._references[key])
+        return _similarity(self._weights.vector(caption), self._references[key])
+
+
+def grams_of(captions: Iterable[str]) -> set[str]:
+    """Returns the n-grams of an image's captions, which are tokens separated by spaces."""
+    return {gram for caption in captions for counts in _count(caption) for gram in counts}
+
+
+def consensus(captions: Sequence[str], weights: GramWeights) -> list[float]:
+    """Returns the score of each of an image's captions, at least two and tokenised, against the others."""
+    vectors = [weights.vector(caption) for caption in captions]
+    return [_similarity(one, [*vectors[:i], *vectors[i + 1 :]]) for i, one in enumerate(vectors)]
 
 
 def _similarity(caption: _Vector, references: Sequence[_Vector]) -> float:
-    """Returns the CIDEr-D of a caption against at least one reference."""
+    """Returns the CIDEr-D of a caption against at least one reference.
+
+    Sums run in the order of the caption's words: over a set of strings it would be another in each process.
+    """
     weights, norms, bigrams = caption
     total = 0.0
     for their_weights, their_norms, their_bigrams in references:
-        products = [0.0] * _ORDER
-        for gram in weights.keys() & their_weights.keys():
-            theirs = their_weights[gram]
-            products[len(gram) - 1] += min(weights[gram], theirs) * theirs
-        scales = (ours * theirs for ours, theirs in zip(norms, their_norms, strict=True))
-        similarity = sum(product / scale for product, scale in zip(products, scales, strict=True) if scale)
+        similarity = 0.0
+        for ours, theirs, norm, their_norm in zip(weights, their_weights, norms, their_norms, strict=True):
+            product = 0.0
+            for gram, weight in ours.items():
+                if gram in theirs:
+                    other = theirs[gram]
+                    product += (weight if weight < other else other) * other
+            if product:
+                similarity += product / (norm * their_norm)
         total += similarity * math.exp(-((bigrams - their_bigrams) ** 2) / (2 * _SIGMA**2))
     return 10 * total / _ORDER / len(references)
 
 
-def _count(caption: str) -> Counter[Gram]:
+def _count(caption: str) -> list[Counter[str]]:
+    """Returns how often each n-gram occurs, for n from 1 to 4; its words are joined by single spaces."""
     words = caption.split()
-    return Counter(tuple(words[i : i + n]) for n in range(1, _ORDER + 1) for i in range(len(words) - n + 1))
+    return [Counter([" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]) for n in range(1, _ORDER + 1)]
 
 
 def check_ids(references: Mapping[Any, object], candidates: Mapping[Any, object]) -> None:

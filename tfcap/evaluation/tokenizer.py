@@ -26,12 +26,15 @@ PUNCTUATION = frozenset(
 )
 
 
-def tokenize(captions: Mapping[K, Sequence[str]], java: str = "auto") -> tuple[dict[K, list[str]], str]:
+def tokenize(
+    captions: Mapping[K, Sequence[str]], java: str = "auto", following: str = ""
+) -> tuple[dict[K, list[str]], str]:
     """Tokenises captions as the COCO evaluation does.
 
     Args:
         captions: raw captions for each key; a key may have none, and a caption may be empty.
         java: "auto" uses Java where it is, "never" does not, "require" raises where it is absent.
+        following: the caption after the last, where these are a part of more; Java's tokens do not heed it.
 
     Returns:
         The same keys with as many strings, lower-case tokens separated by single spaces; and the tokenizer's name,
@@ -51,7 +54,7 @@ def tokenize(captions: Mapping[K, Sequence[str]], java: str = "auto") -> tuple[d
             remedy="Install one, or use --java=auto.",
         )
     lines = [" ".join(caption.split()) for texts in captions.values() for caption in texts]
-    tokens = iter(_java_lines(path, lines) if usable and path is not None else _regex_lines(lines))
+    tokens = iter(_java_lines(path, lines) if usable and path is not None else _regex_lines(lines, following))
     return {key: [next(tokens) for _ in texts] for key, texts in captions.items()}, PTB_JAVA if usable else PTB_REGEX
 
 
@@ -89,9 +92,9 @@ def _java_lines(path: Path, lines: list[str]) -> list[str]:
     return [_without_punctuation(line.rstrip().split(" ")) for line in tokenized]
 
 
-def _regex_lines(lines: list[str]) -> list[str]:
-    following = [*lines[1:], ""]
-    return [_without_punctuation(split_words(line, after)) for line, after in zip(lines, following, strict=False)]
+def _regex_lines(lines: list[str], following: str) -> list[str]:
+    after = [*lines[1:], " ".join(following.split())]
+    return [_without_punctuation(split_words(line, later)) for line, later in zip(lines, after, strict=False)]
 
 
 def _without_punctuation(tokens: Sequence[str]) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from tfcap.evaluation.cider import CiderScorer
+from tfcap.data.caption_blocks import Texts
+from tfcap.errors import InputError
+from tfcap.evaluation.cider import GramWeights, consensus, grams_of
+from tfcap.evaluation.tokenizer import tokenize
 from tfcap.scoring.signal import TextSignal
 
 
@@ -15,10 +19,28 @@ class CaptionConsensus(TextSignal):
 
     Finds captions that do not belong to their siblings, not images all of whose captions are wrong alike.
     Source: the consensus that CIDEr is named after (Vedantam et al. 2015, https://arxiv.org/abs/1411.5726).
-    Cost: O(words x captions of an image), in memory of all captions.
+    Cost: O(words x captions of an image), in memory of the n-grams, of which those of a single image are counted
+    and then forgotten.
     """
 
     unit = "CIDEr-D, in [0, 10]"
 
-    def of_captions(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
-        return CiderScorer(dict(enumerate(captions))).consensus()
+    def count(self, texts: Texts) -> Counter[str]:
+        alone = [place for place, captions in enumerate(texts.captions) if len(captions) < 2]
+        if alone:
+            raise InputError(
+                f"The image of record {texts.start + alone[0]} has a single caption, without others to agree with",
+                expected="at least two captions an image",
+            )
+        counts: Counter[str] = Counter()
+        for captions in _tokenized(texts):
+            counts.update(grams_of(captions))
+        return counts
+
+    def scorer(self, counts: Iterable[tuple[str, int]], images: int) -> Callable[[Texts], np.ndarray]:
+        weights = GramWeights(counts, images)
+        return lambda texts: np.array([each for captions in _tokenized(texts) for each in consensus(captions, weights)])
+
+
+def _tokenized(texts: Texts) -> Iterable[list[str]]:
+    return tokenize(dict(enumerate(texts.captions)), java="never", following=texts.following)[0].values()

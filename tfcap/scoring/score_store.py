@@ -10,7 +10,14 @@ import numpy as np
 
 from tfcap.data.record_index import Examples
 from tfcap.errors import InputError
-from tfcap.files import read_json, write_json
+from tfcap.files import atomic_file, read_json, remove_partials, write_json
+
+
+def save(folder: Path, name: str, scores: np.ndarray) -> None:
+    """Writes scores as float32 to `name`.npy, which nobody reads until they are described."""
+    with atomic_file(folder / f"{name}.npy") as path:
+        np.save(path, scores.astype(np.float32), allow_pickle=False)
+    remove_partials(folder)
 
 
 def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, Any]) -> None:

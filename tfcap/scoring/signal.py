@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import abc
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import tfcap.quiet  # noqa: F401
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from tfcap.data.caption_blocks import Texts
 from tfcap.data.pipeline import Batch, SequentialBatches
 from tfcap.data.resumable import fill
 from tfcap.errors import InputError
@@ -36,18 +40,49 @@ class _Numbers(abc.ABC):
         """What of the settings says which number this is, by flag, for the score's JSON."""
         return {}
 
+    def about(self, settings: Settings) -> dict[str, Any]:
+        """Returns what the score's JSON says of it, whoever computed it and however long that took."""
+        said = {"unit": self.unit, "level": settings.selection.level, "seed": settings.run.seed}
+        return {**self.choices, **said}
+
 
 class TextSignal(_Numbers):
-    """A number per caption from the captions of its image alone; that of an image is their mean."""
+    """A number per caption, from the captions of its image and from counts over the whole split; no model.
+
+    Two passes over a split's captions, part after part: counts of parts add up, then each part has its numbers.
+    """
 
     @abc.abstractmethod
+    def count(self, texts: Texts) -> Counter[str]:
+        """Returns of each thing that the numbers depend on in how many of these images it is.
+
+        Raises:
+          InputError: an image cannot have a number.
+        """
+
+    @abc.abstractmethod
+    def scorer(self, counts: Iterable[tuple[str, int]], images: int) -> Callable[[Texts], np.ndarray]:
+        """Returns the function that gives P captions their numbers, float64 [P], image after image.
+
+        Args:
+          counts: what was counted, each thing once, over the whole split; what one image alone has may be left out.
+          images: of the whole split.
+        """
+
     def of_captions(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
-        """Returns float [P] for the P captions of N images, image after image."""
+        """Returns float [P] for the P captions of a whole split of N images, image after image."""
+        whole = Texts(0, captions, "")
+        return self.scorer(self.count(whole).items(), len(captions))(whole)
 
     def of_images(self, captions: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns float [N]."""
-        counts = np.array([len(texts) for texts in captions])
-        return np.add.reduceat(self.of_captions(captions), np.cumsum(counts) - counts) / counts
+        return image_means(self.of_captions(captions), captions)
+
+
+def image_means(values: np.ndarray, captions: Sequence[Sequence[str]]) -> np.ndarray:
+    """Returns [N], the mean over each image's captions of their values [P]."""
+    counts = np.array([len(texts) for texts in captions])
+    return np.add.reduceat(values, np.cumsum(counts) - counts) / counts
 
 
 class EpochsSignal(_Numbers):
