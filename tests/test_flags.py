@@ -11,6 +11,7 @@ import pytest
 
 import flags
 from tfcap.errors import InputError, TrainingDiverged
+from tfcap.grid import cells_of
 from tfcap.settings import InspectSettings, ScoreSettings, SelectSettings, Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -208,10 +209,12 @@ def test_the_command_s_help_ends_with_0():
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_every_preset_is_a_complete_experiment(path):
-    settings = _parse(f"--flagfile={path}")
-    assert settings != Settings()
-    settings.resolve()
+def test_every_preset_is_a_complete_experiment_or_a_grid_of_them(path):
+    cells = cells_of([f"--flagfile={path}"])
+    assert ("tfcap.study" in path.read_text(encoding="utf-8")) == (len(cells) > 1)
+    for cell in cells:
+        assert cell.settings != Settings()
+        cell.settings.resolve()
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
