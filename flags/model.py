@@ -3,7 +3,8 @@
 HELP = {
     "model": "The captioner.",
     "encoder": "The image encoder.",
-    "encoder_weights": "Weights of the encoder: imagenet, none (random start) or a file.",
+    "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP a folder or hf://user/name"
+    " in the form of Hugging Face.",
     "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
     "units": "Width of the LSTM.",
     "embedding_size": "Width of the word embedding.",

@@ -22,6 +22,8 @@ HELP = {
     "teacher": "Run folder whose best checkpoint scores, in place of training one; for learnability the captioner that"
     " the proxy is compared with, on the same data set or on another part of it; forgetting and aum come of what its"
     " training tracked.",
+    "dual_encoder": "The pretrained CLIP that clip_score goes by, in the form of Hugging Face: config.json,"
+    " *.safetensors and a tokenizer.",
     "token_reduction": "Whether a caption's number, or the loss whose gradient is taken, is the mean or the sum over"
     " its tokens, in every score that a captioner gives; what --track keeps is always a mean.",
     "score_batch_size": "Images scored at a time.",

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.models.toy_clip import write_clip
 from tests.tfrecords_builder.toy import encoded
 from tfcap.data.records import Records
 from tfcap.files import read_json, write_json
@@ -375,6 +376,32 @@ def _teacher_of_other_words(place: Place) -> list[str]:
     return place.arguments(selector="hardest", selection_score="learnability", teacher=run)
 
 
+def _clip(given: Callable[[Place], list[str]], damage: Callable[[Path], object]) -> Callable[[Place], list[str]]:
+    """The arguments that name the folder `clip`, which holds a checkpoint after some damage."""
+
+    def damaged(place: Place) -> list[str]:
+        damage(write_clip(place.here / "clip"))
+        return given(place)
+
+    return damaged
+
+
+def _by_clip(place: Place) -> list[str]:
+    return place.arguments(selector="easiest", selection_score="clip_score", dual_encoder="clip")
+
+
+def _on_clip(place: Place) -> list[str]:
+    return place.arguments(encoder="clip_vit", encoder_weights="clip")
+
+
+def _cut_weights(clip: Path) -> None:
+    (clip / "model.safetensors").write_bytes((clip / "model.safetensors").read_bytes()[:-9])
+
+
+def _config(**changes: object) -> Callable[[Path], None]:
+    return lambda clip: write_json(clip / "config.json", {**read_json(clip / "config.json"), **changes})
+
+
 def _cluster(config: str | None) -> Callable[[Place], list[str]]:
     def given(place: Place) -> list[str]:
         if config is not None:
@@ -527,6 +554,43 @@ KINDS = {
         "does not hold the weights of MobileNetV2", _weights_of_another_architecture, alone=True
     ),
     "weights for small_resnet": Kind("small_resnet has no pretrained weights", _changed(encoder_weights="imagenet")),
+    "clip_score without a CLIP": Kind(
+        "clip_score needs a pretrained CLIP.*--dual_encoder=FOLDER",
+        _changed(selector="easiest", selection_score="clip_score"),
+    ),
+    "clip_score by what is no folder": Kind(
+        "There is no checkpoint.*--dual_encoder=clip", lambda place: _by_clip(place), alone=True
+    ),
+    "clip_score without a text tower": Kind(
+        "image tower and a text tower.*'clip_vision_model'", _clip(_by_clip, _config(model_type="clip_vision_model"))
+    ),
+    "clip_score by a pickle": Kind(
+        "no weights as safetensors.*pytorch_model.bin.*Expected: model.safetensors",
+        _clip(_by_clip, lambda clip: (clip / "model.safetensors").rename(clip / "pytorch_model.bin")),
+    ),
+    "clip_score by cut weights": Kind("model.safetensors is damaged", _clip(_by_clip, _cut_weights)),
+    "clip_score without a configuration": Kind(
+        "clip has no config.json", _clip(_by_clip, lambda clip: (clip / "config.json").unlink())
+    ),
+    "clip_score without a tokenizer": Kind(
+        "has no tokenizer.*vocab.json", _clip(_by_clip, lambda clip: (clip / "vocab.json").unlink())
+    ),
+    "clip_score by weights of another width": Kind(
+        "of another model than its config.json.*of another shape: text_projection.weight",
+        _clip(_by_clip, _config(projection_dim=9)),
+    ),
+    "CLIP as an encoder without weights": Kind(
+        "read from a checkpoint.*--encoder_weights=imagenet", _changed(encoder="clip_vit_b32")
+    ),
+    "CLIP of another shape as ViT-B/32": Kind(
+        "is no ViT-B/32.*--encoder=clip_vit",
+        _clip(lambda place: place.arguments(encoder="clip_vit_b32", encoder_weights="clip"), lambda clip: None),
+    ),
+    "CLIP for images of another size": Kind(
+        "positions for images of another size.*--image_size=32",
+        _clip(lambda place: place.arguments(encoder="clip_vit", encoder_weights="clip", image_size=32), lambda _: None),
+    ),
+    "CLIP as an encoder from cut weights": Kind("model.safetensors is damaged", _clip(_on_clip, _cut_weights)),
     # Run folders.
     "run folder is a file": Kind("thesis.txt is not the folder of a run", _run_dir_is_a_file),
     "run folder with other files": Kind("run is not the folder of a run", _foreign_run_dir(resume=True)),

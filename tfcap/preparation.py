@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import tfcap.quiet  # noqa: F401
 
@@ -40,6 +40,9 @@ from tfcap.training.loop import Training
 from tfcap.training.replicated import replicated
 from tfcap.training.step import Tensors
 from tfcap.training.strategy import connect
+
+if TYPE_CHECKING:
+    from tfcap.models.dual_encoder import Pretrained
 
 T = TypeVar("T")
 SPLITS = ("train", "validation", "test")
@@ -99,6 +102,9 @@ class Preparation:
             for signal in self.plan.signals.values():
                 signal.check_captioner(model)
         self.plan.check_tracked(self.records["train"])
+        for name in self.plan.of_pairs:
+            if not (self.settings.run.resume and (self.folder / "scores" / f"{name}.json").exists()):
+                self.dual_encoder  # noqa: B018 - it may be missing, damaged or of another kind
         if self.settings.evaluation.java == "require":
             tokenize({0: ["a word"]}, "require")
 
@@ -135,6 +141,14 @@ class Preparation:
             return None
         with self.replicas.strategy.scope():
             return build_encoder(self.settings)
+
+    @functools.cached_property
+    def dual_encoder(self) -> Pretrained:
+        """The CLIP that --dual_encoder names."""
+        from tfcap.models.dual_encoder import pretrained  # KerasHub takes a while to import
+
+        with self.replicas.strategy.scope():
+            return pretrained(self.settings.selection.dual_encoder)
 
     @functools.cached_property
     def teacher(self) -> Path | None:

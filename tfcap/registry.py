@@ -55,6 +55,8 @@ ENCODERS = Registry(
         "resnet50": "tfcap.models.encoders:ResNet50",
         "mobilenet_v2": "tfcap.models.encoders:MobileNetV2",
         "small_resnet": "tfcap.models.encoders:SmallResNet",
+        "clip_vit_b32": "tfcap.models.clip_encoders:ClipVitB32",
+        "clip_vit": "tfcap.models.clip_encoders:ClipVit",
     },
 )
 SCORES = Registry(
@@ -68,6 +70,7 @@ SCORES = Registry(
         "entropy": "tfcap.scoring.word_statistics:Entropy",
         "margin": "tfcap.scoring.word_statistics:Margin",
         "caption_consensus": "tfcap.scoring.caption_consensus:CaptionConsensus",
+        "clip_score": "tfcap.scoring.clip_score:ClipScore",
         "forgetting": "tfcap.scoring.training_dynamics:Forgetting",
         "aum": "tfcap.scoring.training_dynamics:AreaUnderMargin",
     },

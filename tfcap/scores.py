@@ -23,7 +23,7 @@ from tfcap.proxies import Moment, scoring_captioners, tracked_captioner
 from tfcap.scoring import score_store, training_dynamics
 from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import EpochsSignal, Pass, Signal, TextSignal
+from tfcap.scoring.signal import EpochsSignal, PairSignal, Pass, Signal, TextSignal, image_means
 from tfcap.scoring.sketch_files import for_influence
 from tfcap.scoring.texts import score_texts
 
@@ -68,7 +68,9 @@ def sketches(prep: Preparation) -> dict[str, np.ndarray]:
     return for_influence(of_train, targets, prep.settings.selection.targets, prep.settings.run.seed)
 
 
-def _read_or_make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> np.ndarray:
+def _read_or_make(
+    prep: Preparation, signal: Signal | TextSignal | PairSignal | EpochsSignal, name: str, split: str
+) -> np.ndarray:
     folder, examples = prep.scoring / "scores", prep.examples[split]
     with prep.alone_in_scoring():
         found = score_store.load(folder, name, examples, signal.choices)
@@ -79,9 +81,11 @@ def _read_or_make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal,
     return found[0]
 
 
-def _make(prep: Preparation, signal: Signal | TextSignal | EpochsSignal, name: str, split: str) -> None:
+def _make(prep: Preparation, signal: Signal | TextSignal | PairSignal | EpochsSignal, name: str, split: str) -> None:
     if isinstance(signal, TextSignal):
         about = _score_texts(prep, signal, name, split)
+    elif isinstance(signal, PairSignal):
+        about = _score_pairs(prep, signal, name, split)
     elif isinstance(signal, EpochsSignal):
         about = _score_epochs(prep, signal, name)
     else:
@@ -108,6 +112,17 @@ def _score_texts(prep: Preparation, signal: TextSignal, name: str, split: str) -
         score_store.save(prep.scoring / "scores", name, values)
     seconds = time.perf_counter() - began
     return {"train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
+
+
+def _score_pairs(prep: Preparation, signal: PairSignal, name: str, split: str) -> dict[str, Any]:
+    """Writes the scores that the dual encoder gives; returns which one it is and what that cost."""
+    records, folder, encoders = prep.records[split], prep.scoring / "scores", prep.dual_encoder
+    pairs = prep.settings.selection.level == "pair"
+    file = name if pairs else f"{name}-captions"  # stays: which caption of an image does not fit is there to be seen
+    seconds = signal.of_pairs(encoders, records, prep.replicas, prep.settings, folder, file)
+    if prep.replicas.is_chief and not pairs:
+        score_store.save(folder, name, image_means(np.load(folder / f"{file}.npy"), records.captions))
+    return {"weights": encoders.identity, "train_seconds": 0.0, "pass_seconds": seconds, "seconds": seconds}
 
 
 def _score_epochs(prep: Preparation, signal: EpochsSignal, name: str) -> dict[str, Any]:

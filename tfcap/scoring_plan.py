@@ -12,7 +12,7 @@ from tfcap.files import hash_of
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import EpochsSignal, Signal
+from tfcap.scoring.signal import EpochsSignal, PairSignal, Signal
 from tfcap.selection import EMBEDDING, SKETCHES
 from tfcap.settings import NEUTRAL, Settings
 
@@ -31,6 +31,7 @@ class ScoringPlan:
       signals: those that a captioner gives, by name.
       files: the names of all score files.
       tracked: the scores that the scoring captioner's training must have tracked.
+      of_pairs: the scores that a pretrained dual encoder gives.
       length: epochs of the scoring captioner's schedule; 0 where none is trained for it.
     """
 
@@ -47,8 +48,10 @@ class ScoringPlan:
             self.files += ["gradient_sketch-train", "gradient_sketch-validation"]
         self.signals = {name: signal for name, signal in made.items() if isinstance(signal, Signal)}
         self.tracked = [name for name, signal in made.items() if isinstance(signal, EpochsSignal)]
-        for signal in self.signals.values():
-            signal.check_settings(settings)
+        self.of_pairs = [name for name, signal in made.items() if isinstance(signal, PairSignal)]
+        for signal in made.values():
+            if isinstance(signal, Signal | PairSignal):
+                signal.check_settings(settings)
         self.length = self._length()
 
     def _length(self) -> int:

@@ -128,6 +128,7 @@ class SelectionSettings(_Group):
     score_seeds: int = _field(1, low=1, high=1000, unit="seeds")
     score_epochs: str = _field("", unit="epochs, joined by commas")
     teacher: str = _field("", unit="run folder")
+    dual_encoder: str = _field("", unit="folder, or hf://user/name[@revision]")
     token_reduction: str = _field("mean", choices=("mean", "sum"))
     score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
     targets: int = _field(10, low=1, high=10**6, unit="groups of validation images")
@@ -152,7 +153,7 @@ class SelectionSettings(_Group):
 class ModelSettings(_Group):
     model: str = _field("resnet50_lstm", choices=registry.CAPTIONERS)
     encoder: str = _field(None, choices=registry.ENCODERS)
-    encoder_weights: str = _field(None, unit="imagenet, none or a .weights.h5 file")
+    encoder_weights: str = _field(None, unit="imagenet, none, a .weights.h5 file; for CLIP a folder or hf://user/name")
     freeze_encoder: bool = _field(None)
     units: int = _field(None, low=1, high=16_384, unit="LSTM units")
     embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")

@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.toy_clip import write_clip
 from tests.scoring.toy import batches
 from tests.training.toy import captioner
 from tfcap import registry
-from tfcap.scoring.signal import EpochsSignal, Signal, TextSignal
-from tfcap.settings import SelectionSettings
+from tfcap.data.records import Records
+from tfcap.errors import InputError
+from tfcap.models.dual_encoder import pretrained
+from tfcap.scoring.signal import EpochsSignal, PairSignal, Signal, TextSignal
+from tfcap.settings import SelectionSettings, Settings
 from tfcap.training.step import values_of
+from tfcap.training.strategy import connect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,13 +40,14 @@ ROWS = {
     "entropy": Row(),
     "margin": Row(unit="probability per token"),
     "caption_consensus": Row(TextSignal, "CIDEr-D, in [0, 10]"),
+    "clip_score": Row(PairSignal, "cosine of image and caption, in [-1, 1]"),
     "forgetting": Row(EpochsSignal, "forgetting events"),
     "aum": Row(EpochsSignal, "nats per token, minus the margin"),
 }
 COUNT = 7
-by_captioner, by_text, by_epochs = (
+by_captioner, by_text, by_pair, by_epochs = (
     pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.kind is kind])
-    for kind in (Signal, TextSignal, EpochsSignal)
+    for kind in (Signal, TextSignal, PairSignal, EpochsSignal)
 )
 
 
@@ -115,6 +121,21 @@ def test_a_score_of_texts_is_a_number_a_caption_and_of_an_image_their_mean(name)
     each, images = _signal(name).of_captions(captions), _signal(name).of_images(captions)
     assert each.shape == (7,) and np.isfinite(each).all()
     np.testing.assert_allclose(images, [each[:3].mean(), each[3:5].mean(), each[5:].mean()])
+
+
+@by_pair
+def test_a_score_of_pairs_is_a_number_a_caption_by_a_dual_encoder_that_must_be_named(name, scenes, tmp_path):
+    records, encoders = Records(scenes, "validation"), pretrained(str(write_clip(tmp_path / "clip")))
+    with pytest.raises(InputError, match="--dual_encoder="):
+        _signal(name).check_settings(Settings())
+    settings = Settings().replace(dual_encoder="named", data_dir=str(tmp_path), progress=False, xla=False)
+    signal = _signal(name, dual_encoder="named")
+    signal.check_settings(settings)
+    assert signal.choices == {"dual_encoder": "named"}
+    assert signal.of_pairs(encoders, records, connect(settings.training), settings, tmp_path, "each") > 0
+    found = np.load(tmp_path / "each.npy")
+    assert found.shape == (sum(len(texts) for texts in records.captions),) and found.dtype == np.float32
+    assert np.isfinite(found).all() and np.ptp(found) > 0
 
 
 @by_epochs

@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from tfcap.data.pipeline import Batch, SequentialBatches
+from tfcap.data.pipeline import Batch
 from tfcap.files import read_json, remove_partials, write_json
 from tfcap.progress import progress_bar
 
 _SAVE_SECONDS = 10.0
 
 
+class Batches(Protocol):
+    """What a pass goes over, in an order that a later one repeats.
+
+    Attributes:
+      positions: of all examples, in that order.
+      blocks: those of each batch.
+      unit: what an example is called.
+    """
+
+    batch_size: int
+    unit: str
+
+    @property
+    def positions(self) -> np.ndarray: ...
+
+    @property
+    def blocks(self) -> Sequence[np.ndarray]: ...
+
+    def __len__(self) -> int: ...
+
+    def start(self, first_block: int) -> Iterator[Batch]: ...
+
+
 def fill(
     folder: Path,
     name: str,
-    batches: SequentialBatches,
+    batches: Batches,
     compute: Callable[[Batch], np.ndarray],
     *,
     progress: bool = True,

@@ -6,7 +6,7 @@ import abc
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tfcap.quiet  # noqa: F401
 
@@ -22,6 +22,10 @@ from tfcap.settings import SelectionSettings, Settings
 from tfcap.training.replicated import replicated
 from tfcap.training.step import Inputs, Tensors
 from tfcap.training.strategy import Replicas
+
+if TYPE_CHECKING:
+    from tfcap.data.records import Records
+    from tfcap.models.dual_encoder import Pretrained
 
 
 class _Numbers(abc.ABC):
@@ -83,6 +87,26 @@ def image_means(values: np.ndarray, captions: Sequence[Sequence[str]]) -> np.nda
     """Returns [N], the mean over each image's captions of their values [P]."""
     counts = np.array([len(texts) for texts in captions])
     return np.add.reduceat(values, np.cumsum(counts) - counts) / counts
+
+
+class PairSignal(_Numbers):
+    """A number per image-caption pair from a pretrained dual encoder; that of an image is the mean over its captions.
+
+    Nothing is trained for it.
+    """
+
+    @abc.abstractmethod
+    def check_settings(self, settings: Settings) -> None:
+        """Raises InputError if the settings name no dual encoder."""
+
+    @abc.abstractmethod
+    def of_pairs(
+        self, encoders: Pretrained, records: Records, replicas: Replicas, settings: Settings, folder: Path, name: str
+    ) -> float:
+        """Writes `folder/name.npy`, float32 [P] for the captions image after image; returns the seconds it took.
+
+        All workers call it, and the chief writes. A killed pass continues.
+        """
 
 
 class EpochsSignal(_Numbers):
