@@ -1,12 +1,16 @@
 """Exact per-example gradient norms against the ways of getting them that make each example's gradient.
 
 Sides, on the same model and batch: our pass; one training step's forward and backward pass; a gradient tape over
-one example after another; `tf.vectorized_map` of a gradient tape.
+one example after another; `tf.vectorized_map` of a gradient tape. The memory of the first two, with XLA and without, is
+that of processes of their own (`benchmarks.norm_memory`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -93,6 +97,8 @@ def main() -> None:
     for name in wanted:
         measure.say(name)
         found[name] = measured(made[name](), repeats)
+        if not arguments.quick or name == wanted[0]:  # a process takes seconds to start: too long for all cases
+            found[name]["memory_mib"] = memory(name, arguments.quick)
     measure.report("gradient_norms", arguments.quick, dataclasses.asdict(sizes), found)
 
 
@@ -139,6 +145,41 @@ def random_batch(
 
 def measured(case: Case, repeats: int) -> dict[str, Any]:
     """Returns milliseconds a batch of each side, their ratios, and how far our norms are from exact ones."""
+    made = sides(case)
+    ours, exact = made["ours_xla"](), made["one_by_one"]()
+    seconds = measure.interleaved(made, repeats)
+    milliseconds = {name: [1000 * value for value in found] for name, found in seconds.items()}
+    ratios = [("ours_xla", theirs) for theirs in made if theirs != "ours_xla"] + [("ours_graph", "step_graph")]
+    error = float(np.abs(ours / exact - 1).max())
+    return {
+        **measure.case(milliseconds, "ms", ratios),
+        "largest_relative_error": error,
+        "parameters": case.model.count_params(),
+        "batch": len(case.batch["tokens"]),
+        "tokens": case.batch["tokens"].shape[-1],
+    }
+
+
+def memory(case: str, quick: bool) -> dict[str, float]:
+    """Returns the MiB that our pass and the step take, each in a process of its own, and their ratios."""
+    found: dict[str, float] = {}
+    compilers = ("xla",) if quick else ("xla", "graph")
+    for side in (f"{way}_{compiler}" for compiler in compilers for way in ("ours", "step")):
+        job = json.dumps({"case": case, "side": side, "quick": quick})
+        command = [sys.executable, "-m", "benchmarks.norm_memory", job]
+        done = subprocess.run(command, cwd=measure.REPOSITORY, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(f"{case}, {side}: {done.stderr[-1000:]}")
+        found[side] = float(done.stdout)
+        measure.say(f"{case}, {side}: {found[side]} MiB")
+    for compiler in compilers:
+        ours, theirs = found[f"ours_{compiler}"], found[f"step_{compiler}"]
+        found[f"ours_{compiler}_over_step_{compiler}"] = round(ours / theirs, 3)
+    return found
+
+
+def sides(case: Case) -> dict[str, Side]:
+    """Returns the sides by name, each of which computes one batch and returns its first result."""
     model = case.model
     inputs = {name: tf.constant(array) for name, array in case.batch.items()}
     values = values_of(model.trainable_variables), values_of(model.non_trainable_variables)
@@ -148,22 +189,10 @@ def measured(case: Case, repeats: int) -> dict[str, Any]:
         "ours_graph": GradientNorm(SelectionSettings()).compute(model, xla=False),
         "one_by_one": example_gradient_norms(model, True),
     }
-    sides = {name: _side(compute, *values, inputs) for name, compute in compiled.items()}
+    made = {name: _side(compute, *values, inputs) for name, compute in compiled.items()}
     for compiler in ("xla", "graph"):
-        sides[f"step_{compiler}"] = _side(loss_and_gradients(model, compiler == "xla", training=True), *values, flat)
-    sides["vectorized_map"] = _side(_vectorized(model), *values, flat)
-    ours, exact = sides["ours_xla"](), sides["one_by_one"]()
-    seconds = measure.interleaved(sides, repeats)
-    milliseconds = {name: [1000 * value for value in found] for name, found in seconds.items()}
-    ratios = [("ours_xla", theirs) for theirs in sides if theirs != "ours_xla"] + [("ours_graph", "step_graph")]
-    error = float(np.abs(ours / exact - 1).max())
-    return {
-        **measure.case(milliseconds, "ms", ratios),
-        "largest_relative_error": error,
-        "parameters": model.count_params(),
-        "batch": len(case.batch["tokens"]),
-        "tokens": case.batch["tokens"].shape[-1],
-    }
+        made[f"step_{compiler}"] = _side(loss_and_gradients(model, compiler == "xla", training=True), *values, flat)
+    return {**made, "vectorized_map": _side(_vectorized(model), *values, flat)}
 
 
 def _side(compute: Callable[..., Any], *arguments: Any) -> Side:

@@ -148,6 +148,14 @@ def test_the_norms_that_are_timed_are_exact(outcome):
     assert all(case["largest_relative_error"] < 1e-3 for case in outcome("gradient_norms")["cases"].values())
 
 
+def test_the_memory_of_a_pass_is_a_process_s_own_above_what_it_held(outcome):
+    """The toy sizes take little; the process as a whole holds some 700 MiB."""
+    memory = outcome("gradient_norms")["cases"]["lstm"]["memory_mib"]
+    ours, theirs = memory["ours_xla"], memory["step_xla"]
+    assert 10 < ours < 500 and 10 < theirs < 500
+    assert memory["ours_xla_over_step_xla"] == pytest.approx(ours / theirs, abs=1e-3)
+
+
 @pytest.mark.parametrize("side", ["func", "opacus"])
 def test_pytorch_s_norms_of_the_same_weights_are_ours(outcome, side):
     for case in outcome("gradient_norms_torch")["cases"].values():

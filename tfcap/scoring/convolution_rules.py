@@ -9,19 +9,18 @@ import tfcap.quiet  # noqa: F401
 import tensorflow as tf
 from keras import ops
 
-from tfcap.scoring.factors import Product
+from tfcap.scoring.factors import Product, Whole
 from tfcap.scoring.layer_rules import Layer, Tensor, activated
+from tfcap.scoring.patches import Patches, Window
 from tfcap.scoring.taps import Factors, Taps
 
 
 def convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor) -> Tensor:
     """Rule of patches(x) W + b for each group of channels."""
-    groups = layer.groups
 
     def factors(gradient: Tensor) -> Factors:
-        patches = _patches(layer, inputs, groups)  # [R, g, P, k k c / g]
-        rows = tf.transpose(tf.reshape(gradient, [patches.shape[0], -1, groups, layer.filters // groups]), [0, 2, 1, 3])
-        found: Factors = [(layer._kernel, Product(_by_group(taps, patches), _by_group(taps, rows)))]
+        left, right = _patches(layer, taps, inputs, layer.groups), _by_group(taps, gradient, layer.groups)
+        found: Factors = [(layer._kernel, Product(left, right))]
         return [*found, (layer.bias, taps.total(gradient))] if layer.use_bias else found
 
     y = layer.convolution_op(inputs, layer.kernel)
@@ -30,13 +29,13 @@ def convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: T
 
 def depthwise_convolution(layer: Layer, call: Callable[..., Tensor], taps: Taps, inputs: Tensor) -> Tensor:
     """Rule of patches(x) W + b for each channel alone; the kernel is so small that its gradient is made whole."""
-    channels, multiplier = inputs.shape[-1], layer.depth_multiplier
 
     def factors(gradient: Tensor) -> Factors:
-        patches = _patches(layer, inputs, channels)  # [R, c, P, k k]
-        rows = tf.reshape(gradient, [patches.shape[0], -1, channels, multiplier])
-        each = tf.matmul(patches, tf.transpose(rows, [0, 2, 1, 3]), transpose_a=True)  # [R, c, k k, m]
-        found: Factors = [(layer.kernel, taps.total(each, 3))]
+        right = taps.by_example(gradient)
+        right = tf.reshape(right, [taps.examples, -1, inputs.shape[-1], layer.depth_multiplier])
+        seen = _patches(layer, taps, inputs, 1).each()
+        elements = [tf.reduce_sum(values[:, 0, :, :, None] * right, 1) for values in seen]  # each [B, c, multiplier]
+        found: Factors = [(layer.kernel, Whole(tf.stack(elements, 1)))]
         return [*found, (layer.bias, taps.total(gradient))] if layer.use_bias else found
 
     y = ops.depthwise_conv(
@@ -52,26 +51,21 @@ def uncovered(layer: Layer) -> str:
     return "with LoRA" if getattr(layer, "lora_enabled", False) else ""
 
 
-def _patches(layer: Layer, inputs: Tensor, groups: int) -> Tensor:
-    """Returns what the kernel sees at each place of its output: [R, groups, places, window x channels]."""
-    patches = tf.image.extract_patches(
-        ops.cast(inputs, "float32"),
-        sizes=[1, *layer.kernel_size, 1],
-        strides=[1, *_pair(layer.strides), 1],
-        rates=[1, *_pair(layer.dilation_rate), 1],
-        padding=layer.padding.upper(),
+def _patches(layer: Layer, taps: Taps, inputs: Tensor, groups: int) -> Patches:
+    """Returns what the kernel sees at each place of its output, for each group of channels."""
+    _, height, width, channels = inputs.shape
+    maps = tf.reshape(tf.cast(inputs, tf.float32), [taps.examples, -1, height, width, groups, channels // groups])
+    window = Window.of(
+        layer.kernel_size, _pair(layer.strides), _pair(layer.dilation_rate), layer.padding, (height, width)
     )
-    window, channels = layer.kernel_size[0] * layer.kernel_size[1], inputs.shape[-1] // groups
-    apart = tf.reshape(patches, [inputs.shape[0], -1, window, groups, channels])
-    return tf.reshape(tf.transpose(apart, [0, 3, 1, 2, 4]), [inputs.shape[0], groups, -1, window * channels])
+    return Patches(tf.transpose(maps, [0, 4, 1, 2, 3, 5]), window)
 
 
 def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-def _by_group(taps: Taps, values: Tensor) -> Tensor:
-    """Returns [B, g, n, p] from [R, g, P, p]: the places of all rows of an example one after another."""
-    groups, places, p = (int(size) for size in values.shape[1:])
-    apart = tf.reshape(values, [taps.examples, -1, groups, places, p])
-    return tf.cast(tf.reshape(tf.transpose(apart, [0, 2, 1, 3, 4]), [taps.examples, groups, -1, p]), tf.float32)
+def _by_group(taps: Taps, gradient: Tensor, groups: int) -> Tensor:
+    """Returns [B, g, n, q] from [R, places, places, g q]: the places of all rows of an example one after another."""
+    apart = tf.reshape(tf.cast(gradient, tf.float32), [taps.examples, -1, groups, gradient.shape[-1] // groups])
+    return tf.transpose(apart, [0, 2, 1, 3])

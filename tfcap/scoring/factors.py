@@ -17,6 +17,8 @@ import tfcap.quiet  # noqa: F401
 
 import tensorflow as tf
 
+from tfcap.scoring.patches import Patches
+
 Tensor = Any
 
 
@@ -39,14 +41,14 @@ class Rows:
 class Product:
     """Gradient left^T right of each example: a matrix [p, q], or g of them."""
 
-    left: Tensor | Rows  # [B, n, p] or [B, g, n, p] float32, or rows of a table
+    left: Tensor | Rows | Patches  # [B, n, p] or [B, g, n, p] float32, or rows of a table, or patches of maps
     right: Tensor  # [B, n, q] or [B, g, n, q] float32
 
-    def __tf_flatten__(self) -> tuple[tuple[()], tuple[Tensor | Rows, Tensor]]:
+    def __tf_flatten__(self) -> tuple[tuple[()], tuple[Tensor | Rows | Patches, Tensor]]:
         return (), (self.left, self.right)
 
     @classmethod
-    def __tf_unflatten__(cls, metadata: tuple[()], components: tuple[Tensor | Rows, Tensor]) -> Product:
+    def __tf_unflatten__(cls, metadata: tuple[()], components: tuple[Tensor | Rows | Patches, Tensor]) -> Product:
         return cls(*components)
 
 
@@ -65,6 +67,39 @@ class Whole:
 
 
 Factor = Product | Whole
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """The factors of all weights with each tensor in them once, whichever factors share it.
+
+    A compiled function would return a copy for each. What follows it then also sees that two tensors are the same, and
+    TensorFlow makes the Gram matrix of a recurrence's gradient once for both of its kernels.
+    """
+
+    tensors: tuple[Tensor, ...]
+    places: tuple[tuple[Factor, ...], ...]  # the factors of each weight, with a number among `tensors` for each tensor
+
+    def __tf_flatten__(self) -> tuple[tuple[Any], tuple[tuple[Tensor, ...]]]:
+        return (self.places,), (self.tensors,)
+
+    @classmethod
+    def __tf_unflatten__(cls, metadata: tuple[Any], components: tuple[tuple[Tensor, ...]]) -> Packed:
+        return cls(*components, *metadata)
+
+    @classmethod
+    def of(cls, factors: Sequence[Sequence[Factor]]) -> Packed:
+        """Returns the factors packed."""
+        nest = tuple(tuple(of_weight) for of_weight in factors)
+        flat = tf.nest.flatten(nest)
+        tensors = {id(tensor): tensor for tensor in flat}
+        numbers = {key: number for number, key in enumerate(tensors)}
+        return cls(tuple(tensors.values()), tf.nest.pack_sequence_as(nest, [numbers[id(tensor)] for tensor in flat]))
+
+    @property
+    def factors(self) -> Sequence[Sequence[Factor]]:
+        """The factors of each weight."""
+        return tf.nest.map_structure(lambda number: self.tensors[number], self.places)
 
 
 def norms(factors: Sequence[Sequence[Factor]]) -> Tensor:
@@ -86,15 +121,30 @@ def squared_norm(factors: Sequence[Factor]) -> Tensor:
 
 def _joined(products: list[Product]) -> list[Product]:
     """Returns the same sum with all dense products as one, and all look-ups as one."""
+    if len(products) == 1:
+        return products
     dense = [product for product in products if not isinstance(product.left, Rows)]
     rows = [product for product in products if isinstance(product.left, Rows)]
     joined = []
     if dense:
-        joined.append(Product(tf.concat([p.left for p in dense], -2), tf.concat([p.right for p in dense], -2)))
+        left = tf.concat([dense_left(product) for product in dense], -2)
+        joined.append(Product(left, tf.concat([product.right for product in dense], -2)))
     if rows:
-        ids = tf.concat([p.left.ids for p in rows], -1)  # type: ignore[union-attr]
-        joined.append(Product(Rows(ids, rows[0].left.count), tf.concat([p.right for p in rows], -2)))
+        lefts = [product.left for product in rows if isinstance(product.left, Rows)]
+        ids = Rows(tf.concat([left.ids for left in lefts], -1), lefts[0].count)
+        joined.append(Product(ids, tf.concat([product.right for product in rows], -2)))
     return joined
+
+
+def dense_left(product: Product) -> Tensor:
+    """Returns the left factor as a tensor, [B, n, p] or [B, g, n, p]: made, if it is one of patches.
+
+    Raises:
+      TypeError: it is a table's rows, whose p is the table's length.
+    """
+    if isinstance(product.left, Rows):
+        raise TypeError("a table of which one use is not a look-up or a product has no rule")
+    return product.left.matrix() if isinstance(product.left, Patches) else product.left
 
 
 def _square(product: Product) -> Tensor:
@@ -103,8 +153,12 @@ def _square(product: Product) -> Tensor:
     if isinstance(left, Rows):
         return _inner(product, product)
     positions, p, q = left.shape[-2], left.shape[-1], right.shape[-1]
-    if positions * (p + q) > p * q:
-        return _sum(tf.square(tf.matmul(left, right, transpose_a=True)))
+    gram = left.gram_multiplications if isinstance(left, Patches) else positions * positions * p
+    if gram + positions * positions * q > positions * p * q:
+        parts = left.parts() if isinstance(left, Patches) else [left]
+        return tf.add_n([_sum(tf.square(tf.matmul(part, right, transpose_a=True))) for part in parts])
+    if isinstance(left, Patches):
+        return _sum(left.gram() * tf.matmul(right, right, transpose_b=True))
     return _inner(product, product)
 
 
@@ -125,9 +179,7 @@ def _left_gram(a: Tensor | Rows, b: Tensor | Rows) -> Tensor:
 
 
 def _matrix(product: Product) -> Tensor:
-    if isinstance(product.left, Rows):
-        raise TypeError("a table of which one use is not a look-up or a product has no rule")
-    return tf.matmul(product.left, product.right, transpose_a=True)
+    return tf.matmul(dense_left(product), product.right, transpose_a=True)
 
 
 def _sum(values: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcap.data.pipeline import Batch
-from tfcap.scoring.factors import Factor, norms
+from tfcap.scoring.factors import Packed, norms
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.signal import Signal
@@ -46,8 +46,8 @@ class GradientNorm(Signal):
     def compute(self, model: keras.Model, xla: bool) -> Callable[[Tensors, Tensors, Inputs], tf.Tensor]:
         layers, variables = rules_of(model, self.settings), model.trainable_variables
 
-        def finish(taps: Taps, gradients: list[tf.Tensor]) -> list[list[Factor]]:
-            return taps.factors(gradients, variables)
+        def finish(taps: Taps, gradients: list[tf.Tensor]) -> Packed:
+            return Packed.of(taps.factors(gradients, variables))
 
         record, reduction = functools.partial(recording, layers), self.settings.token_reduction
         factors = example_output_gradients(model, xla, record, finish, reduction)
@@ -55,7 +55,7 @@ class GradientNorm(Signal):
         @tf.function
         def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
             # The norms outside XLA, which multiplies many small matrices two to five times slower on a CPU.
-            return norms(factors(parameters, state, inputs)[0])
+            return norms(factors(parameters, state, inputs)[0].factors)
 
         return compute
 

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcap.data.pipeline import Batch
-from tfcap.scoring.factors import Factor, Product, Rows
+from tfcap.scoring.factors import Factor, Product, Rows, dense_left
 from tfcap.scoring.gradient_norms import GradientNorm, rules_of
 from tfcap.scoring.taps import Taps, recording
 from tfcap.training.step import Inputs, Tensors, example_output_gradients
@@ -93,7 +93,8 @@ def _on_both_sides(product: Product, index: int, side: int) -> Tensor:
     if isinstance(product.left, Rows):
         left = tf.gather(_signs(index, 1, (product.left.count, side)), product.left.ids)[:, None]
     else:
-        left = product.left if len(product.left.shape) == 4 else product.left[:, None]
+        left = dense_left(product)
+        left = left if len(left.shape) == 4 else left[:, None]
         left = tf.einsum("bgnp,gpr->bgnr", left, _signs(index, 1, (groups, left.shape[3], side)))
     right = tf.einsum("bgnq,gqc->bgnc", right, _signs(index, 2, (groups, q, side)))
     return tf.reshape(tf.einsum("bgnr,bgnc->brc", left, right), [right.shape[0], side * side]) / side
