@@ -450,7 +450,7 @@ KINDS = {
     "unknown selector": Kind("Unknown selector.*'best'.*random", ["--selector=best"]),
     "scores of two trainings": Kind(
         "trained for different times.*--proxy_epochs.*loss and gradient_norm",
-        _changed(selector="mixed", mixture="loss:1,gradient_norm:1"),
+        _changed(selector="mixed", mixture="loss:1,gradient_norm:1", epochs=10),
     ),
     "pairs by embeddings": Kind(
         "captions apart.*--selector=k_means --level=pair", _changed(selector="k_means", level="pair")

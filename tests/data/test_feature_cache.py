@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tfcap.data import resumable
+from tfcap.data import feature_cache, resumable
 from tfcap.data.feature_cache import features
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.data.records import Records
@@ -75,7 +75,18 @@ def test_a_killed_pass_continues_and_gives_the_same(records, tmp_path, monkeypat
     found, _ = _features(records, tmp_path / "killed", rest)
     assert rest.calls == 5 - dies_at
     np.testing.assert_array_equal(found, expected)
-    assert [p.name for p in (tmp_path / "killed").rglob(".*")] == []
+    assert [p.name for p in (tmp_path / "killed").rglob(".*")] == [".features-train.lock"]
+
+
+def test_a_whole_cache_is_read_where_nothing_can_be_written(records, tmp_path, monkeypatch):
+    first, _ = _features(records, tmp_path, Encoder())
+
+    def refused(lock):
+        raise PermissionError(lock)
+
+    monkeypatch.setattr(feature_cache, "locked", refused)
+    again, _ = _features(records, tmp_path, Encoder())
+    np.testing.assert_array_equal(again, first)
 
 
 def test_work_since_the_last_save_is_done_again(records, tmp_path, monkeypatch):

@@ -40,7 +40,7 @@ def features(
     target = folder / hash_of(encoder_hash, image_size, records.fingerprint)[:16]
     name = f"features-{records.split}"
     about = target / f"{name}.json"
-    with locked(target / f".{name}.lock") if writes else contextlib.nullcontext():
+    with locked(target / f".{name}.lock") if writes and not about.exists() else contextlib.nullcontext():
         barrier()  # all workers see what another run has made while this one waited
         if not about.exists():
             batches = SequentialBatches(Inputs(records, image_size), np.arange(len(records)), batch_size)
