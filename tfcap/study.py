@@ -29,7 +29,7 @@ from tfcap.findings import estimates
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
 from tfcap.reporting.study_table import study_table
-from tfcap.settings import StudySettings
+from tfcap.settings import Settings, StudySettings
 
 _POLL_SECONDS = 0.5
 
@@ -82,7 +82,7 @@ class Study:
         for cell in cells:
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
-            self._hashes[cell.name] = settings.hash()
+            self._hashes[cell.name] = _resolved(cell.settings)
             self._scoring[cell.name] = plan.shared_folder("").name if plan.files else ""
 
     def _read(self) -> None:
@@ -90,7 +90,8 @@ class Study:
         if (self.out / "study.json").exists():
             self.found = read_json(self.out / "study.json")["cells"]
         for name, of_cell in self._hashes.items():
-            if name in self.found and self.found[name]["settings_hash"] != of_cell:
+            # By its command line: a later version may have settings that did not exist when the cell was run.
+            if name in self.found and _resolved(flags.parse(["study", *self.found[name]["arguments"]])) != of_cell:
                 raise InputError(
                     f"{self.out} holds the cell {name} with other settings", remedy="Choose another --out."
                 )
@@ -161,7 +162,6 @@ class Study:
         of_images = read_json(run / "per_image.json")
         self.found[cell.name] = {
             "axes": cell.axes,
-            "settings_hash": described["settings_hash"],
             "arguments": list(cell.arguments),
             "metrics": metrics,
             "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
@@ -178,6 +178,10 @@ class Study:
     def _last_words(self, cell: Cell, code: int) -> str:
         lines = self._log(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {code}"
+
+
+def _resolved(settings: Settings) -> str:
+    return settings.resolve().hash()
 
 
 def _settle(cores: Sequence[int]) -> None:
