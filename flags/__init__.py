@@ -75,7 +75,7 @@ def _define(offered: Mapping[str, list[dataclasses.Field[Any]]], of_run: Collect
 
 def _range_and_default(field: dataclasses.Field[Any], of_run: bool) -> str:
     accepted = str(field.metadata["range"])
-    default = "by data set and encoder" if field.default is None else repr(field.default)
+    default = "by data set, captioner and encoder" if field.default is None else repr(field.default)
     default = "as in the run" if of_run else default
     return f"({accepted}; default: {default})" if accepted else f"(default: {default})"
 

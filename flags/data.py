@@ -9,6 +9,7 @@ HELP = {
     "karpathy_json": "The file dataset_coco.json of Karpathy's split.",
     "scenes_size": "How many scenes are rendered, 0.8/0.1/0.1 of them for train, validation and test.",
     "scenes_seed": "Seed of the rendered scenes.",
+    "recipes_seed": "Seed of the split of food_recipes, 0.8/0.1/0.1.",
     "resize_shorter_side": "Resizes larger images once, when building, to this shorter side.",
     "shards": "TFRecord files a split.",
     "image_size": "Side of the square image that the encoder sees.",

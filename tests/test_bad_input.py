@@ -138,6 +138,17 @@ def _not_utf8(place: Place) -> list[str]:
     return place.photographs(source)
 
 
+def _recipes(table: str) -> Callable[[Place], list[str]]:
+    def given(place: Place) -> list[str]:
+        return place.photographs(place.file("recipes/recipes.csv", table).parent, "food_recipes")
+
+    return given
+
+
+def _consensus_of_single_captions(place: Place) -> list[str]:
+    return place.photographs(place.flickr(), selector="easiest", selection_score="caption_consensus")
+
+
 def _coco(annotations: str | None) -> Callable[[Place], list[str]]:
     def given(place: Place) -> list[str]:
         for split in ("train", "val"):
@@ -494,6 +505,12 @@ KINDS = {
     "tied embeddings of two widths": Kind(
         "--embedding_size=8 --units=16.*--notie_embeddings", _changed(tie_embeddings=True, units=16)
     ),
+    "proxy with another encoder than its name says": Kind(
+        "see through small_resnet.*--proxy=vgg19_lstm", _changed(selector="gradient_norm", proxy="vgg19_lstm")
+    ),
+    "pictures too small for the encoder": Kind(
+        "VGG19 needs larger pictures.*--image_size=16", _changed(model="vgg19_lstm", encoder_weights="none")
+    ),
     "karpathy without its file": Kind("--karpathy_json", _changed(dataset="coco_captions", coco_split="karpathy")),
     # What does not fit the data.
     "fraction that keeps no image": Kind("--fraction keeps no image.*48 images", _changed(fraction=0.001)),
@@ -537,6 +554,11 @@ KINDS = {
     "captions not in UTF-8": Kind(
         "captions.txt is not UTF-8",
         _not_utf8,
+    ),
+    "recipes without the columns": Kind("No CSV file of --source has the columns Image_Name", _recipes("a,b\n")),
+    "recipes without pictures": Kind("no picture of any recipe.*'pie'", _recipes("Image_Name,Title\npie,A pie\n")),
+    "consensus of single captions": Kind(
+        "record 0 has a single caption.*Received: caption_consensus", _consensus_of_single_captions, leaves=("data",)
     ),
     "empty data set": Kind("split of flickr8k is empty", _empty_flickr),
     "more than 1 % bad images": Kind("1 of 10 images are bad.*3.jpg", _bad_images),

@@ -95,6 +95,22 @@ def test_a_selector_gets_its_signals(frozen_flags, tmp_path, said):
     np.testing.assert_array_equal(again.ids, mask.ids)
 
 
+@pytest.mark.slow
+def test_vgg19_lstm_with_attention_goes_to_the_end(toy_flags, tmp_path):
+    """With its own encoder, frozen with the weights of a file."""
+    weights = str(tmp_path / "vgg19.weights.h5")
+    keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3)).save_weights(weights)
+    changed = {"model": "vgg19_lstm", "encoder_weights": weights, "attention": True, "image_size": 64}
+    flags = {**toy_flags, **changed, "selector": "gradient_norm", "run_dir": str(tmp_path / "run")}
+    experiment.run(Settings().replace(**flags))
+    settings = json.loads((tmp_path / "run" / "experiment.json").read_text())["settings"]
+    assert (settings["model"]["model"], settings["model"]["encoder"]) == ("vgg19_lstm", "vgg19")
+    assert settings["model"]["freeze_encoder"] is True
+    assert np.isfinite(json.loads((tmp_path / "run" / "history.json").read_text())["loss"]).all()
+    assert (np.load(tmp_path / "run" / "scores" / "gradient_norm.npy") > 0).all()
+    assert (tmp_path / "run" / "saved_model" / "saved_model.pb").exists()
+
+
 @pytest.fixture(scope="module")
 def tracked_run(frozen_flags, tmp_path_factory):
     """A run on all images that tracked all that can be."""

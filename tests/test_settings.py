@@ -161,6 +161,28 @@ def test_scenes_train_a_small_encoder_and_photographs_a_frozen_pretrained_one():
         assert tuple(settings.get(name) for name in names) == expected
 
 
+@pytest.mark.parametrize("dataset", registry.DATASETS)
+def test_vgg19_lstm_has_vgg19_on_every_data_set_unless_another_is_said(dataset):
+    """`scenes` has a small encoder for resnet50_lstm; under this name it would be another experiment."""
+    asked = Settings().replace(dataset=dataset, model="vgg19_lstm")
+    resolved = asked.resolve()
+    names = ("encoder", "encoder_weights", "image_size", "freeze_encoder", "proxy")
+    assert tuple(map(resolved.get, names)) == ("vgg19", "imagenet", 224, True, "vgg19_lstm")
+    assert resolved.run.run_dir == f"runs/{dataset}-vgg19_lstm-random-0.75-s0"
+    assert asked.replace(encoder="mobilenet_v2").resolve().model.encoder == "mobilenet_v2"
+
+
+def test_vgg19_lstm_differs_from_resnet50_lstm_in_the_encoder_alone():
+    ours, theirs = (
+        Settings().replace(dataset="flickr8k", model=model).resolve() for model in ("vgg19_lstm", "resnet50_lstm")
+    )
+    different = ours.difference(theirs)
+    assert different.pop("model") == different.pop("proxy") == ("vgg19_lstm", "resnet50_lstm")
+    assert different == {"encoder": ("vgg19", "resnet50")}
+    same = Settings().replace(dataset="flickr8k", encoder="vgg19")
+    assert same.replace(proxy="vgg19_lstm").resolve().model.encoder == "vgg19"
+
+
 def test_what_was_said_is_kept():
     said = {"encoder": "mobilenet_v2", "encoder_weights": "none", "image_size": 96, "epochs": 3, "units": 7}
     resolved = Settings().replace(**said).resolve()
@@ -182,6 +204,10 @@ def test_the_run_folder_is_named_after_what_was_asked():
         (
             {"encoder": "resnet50", "freeze_encoder": True, "augment": "flip"},
             "cannot be augmented.*--augment=flip.*--augment=none",
+        ),
+        (
+            {"proxy": "vgg19_lstm"},
+            "proxy vgg19_lstm would see through small_resnet.*--model=resnet50_lstm.*--encoder=vgg19, or another proxy",
         ),
         ({"coco_split": "karpathy"}, "--coco_split=karpathy needs the split file.*--karpathy_json"),
     ],

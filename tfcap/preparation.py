@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 import tfrecords_builder
+from tfcap import registry
 from tfcap.data.feature_cache import features
 from tfcap.data.pairs import Pairs
 from tfcap.data.pipeline import Batch, Captions, Inputs, SequentialBatches, TrainingBatches
@@ -93,6 +94,7 @@ class Preparation:
 
     def _check_before_writing(self) -> None:
         """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""
+        registry.ENCODERS[self.settings.model.encoder].check_image_size(self.settings.data.image_size)
         self.encoder  # noqa: B018 - its weights may be missing
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
@@ -102,6 +104,8 @@ class Preparation:
             for signal in self.plan.signals.values():
                 signal.check_captioner(model)
         self.plan.check_tracked(self.records["train"])
+        for text_signal in self.plan.of_texts.values():
+            text_signal.check_captions(self.records["train"].captions)
         for name in self.plan.of_pairs:
             if not (self.settings.run.resume and (self.folder / "scores" / f"{name}.json").exists()):
                 self.dual_encoder  # noqa: B018 - it may be missing, damaged or of another kind

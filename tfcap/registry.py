@@ -46,13 +46,21 @@ DATASETS = Registry(
         "scenes": "tfrecords_builder.scenes:Scenes",
         "coco_captions": "tfrecords_builder.coco_captions:CocoCaptions",
         "flickr8k": "tfrecords_builder.flickr:Flickr8k",
+        "food_recipes": "tfrecords_builder.food_recipes:FoodRecipes",
     },
 )
-CAPTIONERS = Registry("captioner", {"resnet50_lstm": "tfcap.models.lstm:LSTMCaptioner"})
+CAPTIONERS = Registry(
+    "captioner",
+    {
+        "resnet50_lstm": "tfcap.models.lstm:LSTMCaptioner",
+        "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: settings.OWN_ENCODER
+    },
+)
 ENCODERS = Registry(
     "image encoder",
     {
         "resnet50": "tfcap.models.encoders:ResNet50",
+        "vgg19": "tfcap.models.encoders:VGG19",
         "mobilenet_v2": "tfcap.models.encoders:MobileNetV2",
         "small_resnet": "tfcap.models.encoders:SmallResNet",
         "clip_vit_b32": "tfcap.models.clip_encoders:ClipVitB32",

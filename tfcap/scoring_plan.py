@@ -12,7 +12,7 @@ from tfcap.files import hash_of
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.embedding import Embedding
 from tfcap.scoring.gradient_sketch import GradientSketch
-from tfcap.scoring.signal import EpochsSignal, PairSignal, Signal
+from tfcap.scoring.signal import EpochsSignal, PairSignal, Signal, TextSignal
 from tfcap.selection import EMBEDDING, SKETCHES
 from tfcap.settings import NEUTRAL, Settings
 
@@ -32,6 +32,7 @@ class ScoringPlan:
       files: the names of all score files.
       tracked: the scores that the scoring captioner's training must have tracked.
       of_pairs: the scores that a pretrained dual encoder gives.
+      of_texts: those that captions alone give, by name.
       length: epochs of the scoring captioner's schedule; 0 where none is trained for it.
     """
 
@@ -48,6 +49,7 @@ class ScoringPlan:
             self.files += ["gradient_sketch-train", "gradient_sketch-validation"]
         self.signals = {name: signal for name, signal in made.items() if isinstance(signal, Signal)}
         self.tracked = [name for name, signal in made.items() if isinstance(signal, EpochsSignal)]
+        self.of_texts = {name: signal for name, signal in made.items() if isinstance(signal, TextSignal)}
         self.of_pairs = [name for name, signal in made.items() if isinstance(signal, PairSignal)]
         for signal in made.values():
             if isinstance(signal, Signal | PairSignal):

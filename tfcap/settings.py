@@ -1,8 +1,8 @@
 """What an experiment is: frozen groups of settings, checked when made, equal to and from JSON.
 
 `flags/` makes one command-line flag of every field; a notebook makes `Settings(...)` itself.
-A field whose default is None takes the value that suits the data set and the encoder; `resolve` fills it in, and its
-type says what it is from then on.
+A field whose default is None takes the value that suits the data set, the captioner and the encoder; `resolve` fills it
+in, and its type says what it is from then on.
 """
 
 from __future__ import annotations
@@ -102,6 +102,7 @@ class DataSettings(_Group):
     karpathy_json: str = _field("", unit="file")
     scenes_size: int = _field(2500, low=10, high=100_000, unit="images")
     scenes_seed: int = _field(0, low=0, high=2**31 - 1)
+    recipes_seed: int = _field(0, low=0, high=2**31 - 1)
     resize_shorter_side: int = _field(0, low=0, high=4096, unit="pixels; 0 keeps the size")
     shards: int = _field(0, low=0, high=4096, unit="shards a split; 0 lets TFDS choose")
     image_size: int = _field(None, low=16, high=1024, unit="pixels a side")
@@ -245,6 +246,9 @@ _FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
     "training": {"epochs": 30, "batch_size": 128, "validate_every": 1},
 }
 
+# Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
+OWN_ENCODER = {"vgg19_lstm": "vgg19"}
+
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
 NEUTRAL = frozenset(
     {
@@ -288,9 +292,10 @@ class Settings:
         return Settings(**groups)
 
     def resolve(self) -> Settings:
-        """Returns a copy in which every None has become the value that suits the data set and the encoder."""
+        """Returns a copy in which every None has become the value that suits data set, captioner and encoder."""
         defaults = _FOR_SCENES if self.data.dataset == "scenes" else _FOR_PHOTOGRAPHS
         flat = {name: value for group in defaults.values() for name, value in group.items()}
+        flat["encoder"] = OWN_ENCODER.get(self.model.model, flat["encoder"])
         settings = self.replace(**{name: value for name, value in flat.items() if self.get(name) is None})
         small = settings.model.encoder == "small_resnet"
         weights = settings.model.encoder_weights or ("none" if small else "imagenet")
@@ -333,6 +338,13 @@ class Settings:
                 "--tie_embeddings needs word vectors as wide as the LSTM",
                 received=f"--embedding_size={self.model.embedding_size} --units={self.model.units}",
                 expected="two equal widths, or --notie_embeddings",
+            )
+        proxy, encoder = self.selection.proxy, self.model.encoder
+        if proxy != self.model.model and OWN_ENCODER.get(proxy, encoder) != encoder:
+            raise InputError(
+                f"The proxy {proxy} would see through {encoder}: a proxy shares the experiment's encoder",
+                received=f"--proxy={proxy} --model={self.model.model} --encoder={encoder}",
+                expected=f"--encoder={OWN_ENCODER[proxy]}, or another proxy",
             )
         self.selection.epochs_named()
         if self.data.coco_split == "karpathy" and not self.data.karpathy_json:

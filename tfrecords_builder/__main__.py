@@ -26,7 +26,8 @@ def main(settings: Settings) -> None:
     for name, count in manifest["counts"].items():
         print(f"  {name.replace('_', ' ')}: {count:,}")
     bad = manifest["counts"].get("bad_images", 0)
-    print(f"  quarantine: {bad:,} images" + (f", see {folder / quarantine.FILE}" if bad else ""))
+    notes = folder / quarantine.FILE
+    print(f"  quarantine: {bad:,} images" + (f", see {notes}" if notes.stat().st_size else ""))
 
 
 if __name__ == "__main__":

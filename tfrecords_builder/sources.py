@@ -25,13 +25,17 @@ def read_file(path: Path) -> bytes | None:
         return None
 
 
-def read_lines(path: Path) -> list[str]:
-    """Returns the lines of a UTF-8 text that are not blank; raises InputError where it is not UTF-8."""
+def read_text(path: Path) -> str:
+    """Returns a UTF-8 text without its byte order mark; raises InputError where it is not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8", received=f"{error.reason} at byte {error.start}") from None
-    return [line for line in text.split("\n") if line.strip()]  # not splitlines: a caption may hold U+2028
+
+
+def read_lines(path: Path) -> list[str]:
+    """Returns the lines of a UTF-8 text that are not blank; raises InputError where it is not UTF-8."""
+    return [line for line in read_text(path).split("\n") if line.strip()]  # not splitlines: a caption may hold U+2028
 
 
 def random_splits(items: Sequence[_T], seed: int = 0) -> dict[str, list[_T]]:

@@ -64,7 +64,8 @@ def _inputs(**more: np.ndarray) -> dict[str, tf.Tensor]:
 
 
 def test_every_registered_captioner_has_a_row():
-    assert {name.split()[0] for name in ROWS} == set(registry.CAPTIONERS)
+    """Of two names that differ in the encoder that they have by themselves, one is enough."""
+    assert {registry.CAPTIONERS[name.split()[0]] for name in ROWS} == set(registry.CAPTIONERS.values())
 
 
 @every

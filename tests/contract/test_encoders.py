@@ -18,6 +18,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, [B, SIZE, SIZE, 3]).astype(np
 # What --encoder_weights says, or makes it say for an encoder that has no random start; seconds of building are slow.
 ROWS: dict[str, str | Callable[..., str]] = {
     "resnet50": "none",
+    "vgg19": "none",
     "mobilenet_v2": "none",
     "small_resnet": "none",
     "clip_vit_b32": "none",

@@ -26,6 +26,8 @@ def tiny(include_top: bool, weights: None, input_shape: tuple[int, int, int]) ->
 
 
 class Tiny(encoders._Pretrained):
+    SMALLEST_SIDE = 1
+
     def _architecture(self):
         return tiny
 
@@ -68,7 +70,11 @@ def bare():
 
 @pytest.mark.parametrize(
     ("name", "reference"),
-    [("resnet50", keras.applications.resnet50), ("mobilenet_v2", keras.applications.mobilenet_v2)],
+    [
+        ("resnet50", keras.applications.resnet50),
+        ("vgg19", keras.applications.vgg19),
+        ("mobilenet_v2", keras.applications.mobilenet_v2),
+    ],
 )
 def test_preprocessing_is_that_of_keras_applications(bare, name, reference):
     expected = reference.preprocess_input(IMAGES.astype(np.float32))
@@ -151,6 +157,40 @@ def test_the_real_weights_load_and_see_the_same_as_keras(shared_weights):
     )
     expected = reference(keras.applications.mobilenet_v2.preprocess_input(images.astype(np.float32)), training=False)
     np.testing.assert_allclose(encoder(encoder.preprocess(images)), expected, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def vgg19_weights(tmp_path_factory):
+    """A file of VGG-19's weights as they are drawn, and the model that has them."""
+    keras.utils.set_random_seed(1)
+    model = keras.applications.VGG19(include_top=False, weights=None, input_shape=(64, 64, 3), pooling="avg")
+    path = tmp_path_factory.mktemp("weights") / "vgg19.weights.h5"
+    model.save_weights(path)
+    return path, model
+
+
+def test_vgg19_sees_what_keras_applications_see(vgg19_weights):
+    path, model = vgg19_weights
+    images = np.random.default_rng(0).integers(0, 256, [2, 64, 64, 3]).astype(np.uint8)
+    expected = model(keras.applications.vgg19.preprocess_input(images.astype(np.float32)), training=False)
+    whole, regions = (registry.ENCODERS["vgg19"](str(path), 64, attention) for attention in (False, True))
+    assert np.abs(expected).max() > 1e-3 and whole.feature_size == 512
+    np.testing.assert_allclose(whole(whole.preprocess(images)), expected, rtol=1e-4, atol=1e-6)
+    found = np.asarray(regions(regions.preprocess(images)))
+    assert found.shape == (2, 4, 512)
+    np.testing.assert_allclose(found.mean(axis=1), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_vgg19_from_a_random_start_is_as_published():
+    encoder = registry.ENCODERS["vgg19"]("none", SIZE)
+    assert _layers(encoder).count("Conv2D") == 16 and set(_layers(encoder)) == {"InputLayer", "Conv2D", "MaxPooling2D"}
+
+
+@pytest.mark.parametrize(("name", "title"), [("vgg19", "VGG19"), ("resnet50", "ResNet50")])
+@pytest.mark.parametrize("weights", ["none", "imagenet", "absent.weights.h5"])
+def test_pictures_that_are_too_small_are_refused_before_any_weight_is_read(name, title, weights):
+    with pytest.raises(InputError, match=f"{title} needs larger pictures.*--image_size=16. Expected: at least 32"):
+        registry.ENCODERS[name](weights, 16)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,18 @@ Tensor = Any
 class Encoder(keras.Model):
     """Turns preprocessed images float32 [B, S, S, 3] into features [B, D], or [B, R, D] with `regions`."""
 
+    SMALLEST_SIDE = 1  # pixels
     regions: bool
+
+    @classmethod
+    def check_image_size(cls, image_size: int) -> None:
+        """Raises InputError where pictures are too small for the encoder."""
+        if image_size < cls.SMALLEST_SIDE:
+            raise InputError(
+                f"{cls.__name__} needs larger pictures",
+                received=f"--image_size={image_size}",
+                expected=f"at least {cls.SMALLEST_SIDE}",
+            )
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Returns what the backbone expects of images uint8 [B, S, S, 3]."""
@@ -48,9 +59,12 @@ class _Pretrained(Encoder):
     gradient depend on its neighbours. From a random start it is replaced by group normalisation.
     """
 
+    SMALLEST_SIDE = 32  # of what keras.applications builds
+
     def __init__(self, weights: str, image_size: int, regions: bool = False) -> None:
         super().__init__(name="encoder")
         self.regions = regions
+        self.check_image_size(image_size)
         self.backbone = self._load(weights, (image_size, image_size, 3))
         width = self.backbone.output_shape[-1]
         self.pool = keras.layers.Reshape((-1, width)) if regions else keras.layers.GlobalAveragePooling2D()
@@ -125,8 +139,26 @@ class ResNet50(_Pretrained):
         return keras.applications.ResNet50
 
     def preprocess(self, images: Tensor) -> Tensor:
-        pixels = ops.cast(images, "float32")[..., ::-1]
-        return pixels - ops.convert_to_tensor([103.939, 116.779, 123.68], "float32")
+        return _less_imagenet_means(images)
+
+
+class VGG19(_Pretrained):
+    """VGG-19 (Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556), D = 512, 49 regions at 224 pixels.
+
+    It has no normalisation, from a random start either.
+    """
+
+    def _architecture(self) -> Any:
+        return keras.applications.VGG19
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        return _less_imagenet_means(images)
+
+
+def _less_imagenet_means(images: Tensor) -> Tensor:
+    """Returns blue, green and red, in this order, less the means of ImageNet, as Caffe's models take them."""
+    pixels = ops.cast(images, "float32")[..., ::-1]
+    return pixels - ops.convert_to_tensor([103.939, 116.779, 123.68], "float32")
 
 
 class MobileNetV2(_Pretrained):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -25,13 +25,17 @@ class CaptionConsensus(TextSignal):
 
     unit = "CIDEr-D, in [0, 10]"
 
-    def count(self, texts: Texts) -> Counter[str]:
-        alone = [place for place, captions in enumerate(texts.captions) if len(captions) < 2]
+    def check_captions(self, captions: Sequence[Sequence[str]], start: int = 0) -> None:
+        alone = [place for place, texts in enumerate(captions) if len(texts) < 2]
         if alone:
             raise InputError(
-                f"The image of record {texts.start + alone[0]} has a single caption, without others to agree with",
-                expected="at least two captions an image",
+                f"The image of record {start + alone[0]} has a single caption, without others to agree with",
+                received="caption_consensus",
+                expected="at least two captions an image, or another score",
             )
+
+    def count(self, texts: Texts) -> Counter[str]:
+        self.check_captions(texts.captions, texts.start)
         counts: Counter[str] = Counter()
         for captions in _tokenized(texts):
             counts.update(grams_of(captions))

@@ -56,6 +56,9 @@ class TextSignal(_Numbers):
     Two passes over a split's captions, part after part: counts of parts add up, then each part has its numbers.
     """
 
+    def check_captions(self, captions: Sequence[Sequence[str]], start: int = 0) -> None:  # noqa: B027
+        """Raises InputError if an image cannot have a number; `start` is the position of the first."""
+
     @abc.abstractmethod
     def count(self, texts: Texts) -> Counter[str]:
         """Returns of each thing that the numbers depend on in how many of these images it is.
