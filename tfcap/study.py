@@ -11,20 +11,21 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import json
 import os
 import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flags
 from tfcap import run_folder
 from tfcap.errors import CellsFailed, InputError
-from tfcap.files import locked, read_json, refusal_explained, write_json
+from tfcap.files import locked, read_json, refusal_explained, write_text
 from tfcap.findings import estimates
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
@@ -171,13 +172,19 @@ class Study:
             "versions": described["versions"],
             "processor": run_folder.processor(),
         }
-        write_json(self.out / "study.json", {"cells": self.found})
+        write_text(self.out / "study.json", _as_json(self.found))
         run_folder.drop_checkpoints(run)
         return f"{cell.name}: CIDEr {100 * metrics['CIDEr']['value']:.1f}, {seconds / 60:.1f} min"
 
     def _last_words(self, cell: Cell, code: int) -> str:
         lines = self._log(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {code}"
+
+
+def _as_json(cells: Mapping[str, Any]) -> str:
+    """Returns the cells as JSON, one a line, so that a change of one is a change of a line."""
+    lines = [f"{json.dumps(name)}: {json.dumps(cell, allow_nan=False)}" for name, cell in cells.items()]
+    return '{"cells": {\n' + ",\n".join(lines) + "\n}}\n"
 
 
 def _resolved(settings: Settings) -> str:
