@@ -112,7 +112,7 @@ def errors(sketches: np.ndarray, kind: str, cosines: np.ndarray, norms: np.ndarr
     return {
         "root_mean_square_error": float(np.sqrt(np.mean(wrong**2))),
         "largest_error": float(np.abs(wrong).max()),
-        "one_over_square_root_of_dimensions": dimensions**-0.5,
+        "inverse_square_root_of_dimensions": dimensions**-0.5,
         "correlation": float(np.corrcoef(estimates[pairs], cosines[pairs])[0, 1]),
         "standard_deviation_of_cosines": float(cosines[pairs].std()),
         "bytes_per_example": dimensions // 8 if kind == "bits" else 2 * dimensions,

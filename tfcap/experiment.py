@@ -22,7 +22,7 @@ from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
 from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
-from tfcap.scores import embeddings, scores_of, sketches
+from tfcap.scores import embeddings, loaded, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings, several
 from tfcap.training import checkpoint
@@ -195,7 +195,7 @@ def _against_truth(prep: Preparation, mask: Mask) -> dict[str, float]:
     noisy = noisy[prep.examples["train"].images]
     found = {"noise_rate": float(noisy.mean()), "noise_rate_kept": float(noisy[mask.positions].mean())}
     if mask.about["score"]:
-        scores = scores_of(prep, mask.about["score"])
+        scores, _ = loaded(prep.scoring / "scores", mask.about["score"], prep.examples["train"])
         top = np.argsort(-scores, kind="stable")[: max(1, len(scores) // 20)]
         found["noise_precision_top_5_percent"] = float(noisy[top].mean())
     return found

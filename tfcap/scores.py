@@ -77,7 +77,7 @@ def _read_or_make(
         prep.replicas.barrier()  # now all workers have seen the same
         if found is None:
             _make(prep, signal, name, split)
-            found = _loaded(folder, name, examples)
+            found = loaded(folder, name, examples)
     return found[0]
 
 
@@ -96,7 +96,8 @@ def _make(prep: Preparation, signal: Signal | TextSignal | PairSignal | EpochsSi
     prep.replicas.barrier()
 
 
-def _loaded(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]]:
+def loaded(folder: Path, name: str, examples: Examples) -> tuple[np.ndarray, dict[str, Any]]:
+    """Returns scores that are there and what is said of them; unlike `scores_of` it needs no other worker."""
     found = score_store.load(folder, name, examples)
     if found is None:
         raise InputError(f"The scores {name} are gone from {folder}")
@@ -192,7 +193,7 @@ def _combine(
             if prep.replicas.is_chief:
                 score_store.describe(folder, part, examples, {"checkpoint": moment.checkpoint, "pass_seconds": spent})
             prep.replicas.barrier()
-        values, about = _loaded(folder, part, examples)
+        values, about = loaded(folder, part, examples)
         total, seconds = total + moment.weight * values, seconds + about["pass_seconds"]
     if prep.replicas.is_chief:
         with atomic_file(folder / f"{name}.npy") as path:
