@@ -130,7 +130,7 @@ def scored(data: Path, folder: Path, side: str, count: int, said: Sequence[str])
     with open(folder / "said.txt", "w+") as words:
         process = subprocess.Popen(command, cwd=measure.REPOSITORY, stdout=words, stderr=words)
         while process.poll() is None:
-            for number in [process.pid, *_descendants(process.pid)]:
+            for number in [process.pid, *filter(_is_worker, _descendants(process.pid))]:
                 peaks[number] = max(peaks.get(number, 0), _peak_memory_mib(number))
             time.sleep(0.2)
         words.seek(0)
@@ -139,7 +139,7 @@ def scored(data: Path, folder: Path, side: str, count: int, said: Sequence[str])
     seconds = read_json(out / "scores" / "caption_consensus.json")["seconds"]
     caller = peaks.pop(process.pid)
     cpu = _cpu_seconds() - before
-    memory = {"caller": caller, "workers": sorted(peak for peak in peaks.values() if peak > 50)}  # no shells
+    memory = {"caller": caller, "workers": sorted(peaks.values())}
     measure.say(f"{side}, {count}: {seconds:.1f} s, {count / seconds:,.0f} records/s, {cpu:.1f} s of CPU, MiB {memory}")
     speed = {"records_per_second": round(count / seconds, 1), "cpu_seconds": round(cpu, 2)}
     return {"seconds": round(seconds, 3), **speed, "peak_memory_mib": memory}
@@ -165,6 +165,14 @@ def _cpu_seconds() -> float:
     """Returns the CPU seconds of all processes that have ended, theirs included."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+def _is_worker(process: int) -> bool:
+    """True for Beam's worker; false for the shell before it, and for a process that is not yet what it will be."""
+    try:
+        return b"beam_worker" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
 
 
 def _descendants(process: int) -> Iterator[int]:
