@@ -29,7 +29,7 @@ from tfcap import export
 from tfcap.data.images import decode
 from tfcap.data.text import SPECIAL, WordTokenizer
 from tfcap.files import read_json
-from tfcap.models.build import build_captioner
+from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
@@ -136,8 +136,7 @@ def python_path(subject: Subject) -> Callable[[bytes], str]:
     @tf.function
     def generate(images: tf.Tensor) -> tf.Tensor:
         features = subject.model.encode(images)
-        evaluation = settings.evaluation
-        tokens, _ = subject.model.generate(features, tokenizer.max_tokens, evaluation.beams, evaluation.length_penalty)
+        tokens, _ = subject.model.generate(features, tokenizer.max_tokens, decoding_of(settings))
         return tokens
 
     def caption(encoded: bytes) -> str:
@@ -166,15 +165,8 @@ def untrained(folder: Path) -> Subject:
     words = [f"word{number}" for number in range(_UNTRAINED_VOCABULARY - len(SPECIAL))]
     tokenizer = WordTokenizer([*SPECIAL, *words], settings.data.max_tokens)
     model = build_captioner(settings, len(tokenizer))
-    evaluation = settings.evaluation
-    export.save(
-        folder / "saved_model",
-        model,
-        tokenizer,
-        image_size=settings.data.image_size,
-        beams=evaluation.beams,
-        length_penalty=evaluation.length_penalty,
-    )
+    decoding, size = decoding_of(settings), settings.data.image_size
+    export.save(folder / "saved_model", model, tokenizer, decoding, image_size=size)
     return Subject(settings, model, tokenizer, folder / "saved_model")
 
 

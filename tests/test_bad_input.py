@@ -511,6 +511,8 @@ KINDS = {
     "pictures too small for the encoder": Kind(
         "VGG19 needs larger pictures.*--image_size=16", _changed(model="vgg19_lstm", encoder_weights="none")
     ),
+    "drawing with beams": Kind("without beams.*--temperature=1 --beams=4", _changed(temperature=1, beams=4)),
+    "a nucleus and no drawing": Kind("none is drawn.*--top_p=0.5", _changed(top_p=0.5)),
     "karpathy without its file": Kind("--karpathy_json", _changed(dataset="coco_captions", coco_split="karpathy")),
     # What does not fit the data.
     "fraction that keeps no image": Kind("--fraction keeps no image.*48 images", _changed(fraction=0.001)),

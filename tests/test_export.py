@@ -18,11 +18,12 @@ from tests.test_bad_input import _png_header
 from tests.tfrecords_builder.toy import encoded
 from tfcap.data.images import decode
 from tfcap.data.text import WordTokenizer
-from tfcap.export import save
+from tfcap.export import CaptioningService, save
 from tfcap.models.build import build_captioner
+from tfcap.models.generation import Decoding
 from tfcap.settings import Settings
 
-SIZE, BEAMS, PENALTY = 16, 3, 0.7
+SIZE, DECODING = 16, Decoding(beams=3, length_penalty=0.7)
 WORDS = ["a red ball in the snow", "zwei Mädchen laufen", "二 猫"]
 
 
@@ -44,7 +45,7 @@ def model(tokenizer):
 @pytest.fixture(scope="module")
 def folder(model, tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export") / "saved_model"
-    save(folder, model, tokenizer, image_size=SIZE, beams=BEAMS, length_penalty=PENALTY)
+    save(folder, model, tokenizer, DECODING, image_size=SIZE)
     return folder
 
 
@@ -79,7 +80,7 @@ PICTURES = {
 def _expected(model, tokenizer, pictures):
     """Caption and score of each picture by the Python path, one at a time."""
     images = [decode(tf.constant(picture), SIZE)[None] for picture in pictures]
-    found = [model.generate(model.encode(image), tokenizer.max_tokens, BEAMS, PENALTY) for image in images]
+    found = [model.generate(model.encode(image), tokenizer.max_tokens, DECODING) for image in images]
     return [tokenizer.decode(np.asarray(tokens))[0] for tokens, _ in found], [float(score[0]) for _, score in found]
 
 
@@ -103,6 +104,17 @@ def test_any_batch_size_gives_the_same(signature, batch):
         answer = signature(image_bytes=tf.constant(pictures[start : start + batch]))
         assert _captions(answer) == _captions(whole)[start : start + batch]
         np.testing.assert_allclose(answer["score"], whole["score"][start : start + batch], rtol=1e-4)
+
+
+def test_drawn_captions_depend_on_the_picture_and_the_seed_and_not_on_the_batch(model, tokenizer):
+    found = []
+    for seed in (0, 0, 1):
+        decoding = Decoding(temperature=2.0, top_p=0.99, seed=seed)
+        service = CaptioningService(model, tokenizer, decoding, image_size=SIZE)
+        found.append(_captions(service.caption(tf.constant(list(PICTURES.values())))))
+    assert found[0] == found[1] != found[2]
+    alone = [_captions(service.caption(tf.constant([picture])))[0] for picture in PICTURES.values()]
+    assert alone == found[2]
 
 
 def test_the_signature_is_what_the_documentation_says(signature):

@@ -210,6 +210,8 @@ def test_the_run_folder_is_named_after_what_was_asked():
             "proxy vgg19_lstm would see through small_resnet.*--model=resnet50_lstm.*--encoder=vgg19, or another proxy",
         ),
         ({"coco_split": "karpathy"}, "--coco_split=karpathy needs the split file.*--karpathy_json"),
+        ({"temperature": 0.7}, "without beams.*--temperature=0.7 --beams=3.*--beams=1, or --temperature=0"),
+        ({"top_p": 0.9}, "none is drawn.*--top_p=0.9 --temperature=0.*--temperature above 0"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, words):

@@ -16,7 +16,7 @@ from tfcap.data.masks import Mask
 from tfcap.errors import InputError
 from tfcap.evaluation.caption_metrics import Evaluation, evaluate
 from tfcap.files import atomic_folder, read_json, write_json
-from tfcap.models.build import build_captioner
+from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
@@ -138,7 +138,7 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
     if (prep.folder / "metrics.json").exists():
         return
     evaluation, records = prep.settings.evaluation, prep.records["test"]
-    decoder = prep.decoder(_with_best_weights(prep, prep.new_captioner()), evaluation.beams)
+    decoder = prep.decoder(_with_best_weights(prep, prep.new_captioner()), decoding_of(prep.settings))
     texts, _ = decoder.captions(
         prep.inputs("test"), np.arange(len(records)), evaluation.eval_batch_size, "test captions", prep.progress
     )
@@ -223,7 +223,6 @@ def export_best(prep: Preparation) -> None:
     target = prep.folder / "saved_model"
     if not prep.settings.evaluation.export or target.exists() or not prep.replicas.is_chief:
         return
-    evaluation = prep.settings.evaluation
     # Built outside the strategy: a SavedModel is of one device.
     model = _with_best_weights(prep, build_captioner(prep.settings, len(prep.tokenizer)))
     with atomic_folder(target) as folder:
@@ -231,7 +230,6 @@ def export_best(prep: Preparation) -> None:
             folder,
             model,
             prep.tokenizer,
+            decoding_of(prep.settings),
             image_size=prep.settings.data.image_size,
-            beams=evaluation.beams,
-            length_penalty=evaluation.length_penalty,
         )

@@ -11,28 +11,28 @@ import tensorflow as tf
 from tfcap.data.images import MAX_PIXELS, decode
 from tfcap.data.text import WordTokenizer
 from tfcap.models.captioner import Captioner
+from tfcap.models.generation import Decoding
 
 _MAX_BYTES = 64 * 2**20
 _PNG_HEADER_BYTES = 24  # signature, then length, name and the first two fields of IHDR: width and height
 
 
 class CaptioningService(tf.Module):
-    """The serving graph: header check, decoding, resizing, beam search and detokenisation."""
+    """The serving graph: header check, decoding, resizing, captioning and detokenisation."""
 
-    def __init__(
-        self, model: Captioner, tokenizer: WordTokenizer, *, image_size: int, beams: int, length_penalty: float
-    ) -> None:
+    def __init__(self, model: Captioner, tokenizer: WordTokenizer, decoding: Decoding, *, image_size: int) -> None:
         super().__init__()
         self._parameters = [variable.value for variable in model.variables]  # tracked, so that they are saved
         self._model, self._tokenizer = model, tokenizer
-        self._image_size, self._beams, self._length_penalty = image_size, beams, length_penalty
+        self._decoding, self._image_size = decoding, image_size
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
     def caption(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns `caption` string [B] and `score` float32 [B] for encoded images string [B].
 
-        The score is the caption's log-probability over its length to the power of the length penalty. An image
-        that is neither JPEG nor PNG, or has more than MAX_PIXELS, fails the call with InvalidArgument.
+        The score is the caption's log-probability over its length to the power of the length penalty. Where captions
+        are drawn, an image's bytes decide on its draws. An image that is neither JPEG nor PNG, or has more than
+        MAX_PIXELS, fails the call with InvalidArgument.
         """
         size = self._image_size
         images = tf.map_fn(
@@ -41,7 +41,10 @@ class CaptioningService(tf.Module):
             fn_output_signature=tf.TensorSpec([size, size, 3], tf.uint8),
         )
         features = self._model.encode(images)
-        tokens, score = self._model.generate(features, self._tokenizer.max_tokens, self._beams, self._length_penalty)
+        rows = None
+        if self._decoding.temperature:
+            rows = tf.cast(tf.strings.to_hash_bucket_fast(image_bytes, 2**31 - 1), tf.int32)
+        tokens, score = self._model.generate(features, self._tokenizer.max_tokens, self._decoding, rows)
         return {"caption": self._tokenizer.decode_in_graph(tokens), "score": score}
 
 
@@ -70,9 +73,7 @@ def checked(encoded: tf.Tensor) -> tf.Tensor:
         return tf.identity(encoded)
 
 
-def save(
-    folder: Path, model: Captioner, tokenizer: WordTokenizer, *, image_size: int, beams: int, length_penalty: float
-) -> None:
+def save(folder: Path, model: Captioner, tokenizer: WordTokenizer, decoding: Decoding, *, image_size: int) -> None:
     """Writes the SavedModel with the signature `serving_default` into `folder`."""
-    service = CaptioningService(model, tokenizer, image_size=image_size, beams=beams, length_penalty=length_penalty)
+    service = CaptioningService(model, tokenizer, decoding, image_size=image_size)
     tf.saved_model.save(service, str(folder), signatures={"serving_default": service.caption})

@@ -28,6 +28,7 @@ from tfcap.files import locked
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
+from tfcap.models.generation import Decoding
 from tfcap.run_folder import RunFolder, remove_partials_under
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.gradient_norms import GradientNorm
@@ -294,13 +295,6 @@ class Preparation:
             training_dynamics.save(folder, training.dynamics, self.records["train"], about)
         self.replicas.barrier()
 
-    def decoder(self, model: Captioner, beams: int) -> Decoder:
-        """Returns a decoder of the model with this many beams."""
-        return Decoder(
-            model,
-            self.tokenizer,
-            self.replicas,
-            beams=beams,
-            length_penalty=self.settings.evaluation.length_penalty,
-            xla=self.settings.training.xla,
-        )
+    def decoder(self, model: Captioner, decoding: Decoding) -> Decoder:
+        """Returns a decoder of the model that chooses words so."""
+        return Decoder(model, self.tokenizer, self.replicas, decoding, xla=self.settings.training.xla)

@@ -188,6 +188,10 @@ class TrainingSettings(_Group):
 class EvaluationSettings(_Group):
     beams: int = _field(3, low=1, high=64, unit="beams; 1 is greedy")
     length_penalty: float = _field(1.0, low=0, high=10, unit="exponent of the caption's length")
+    early_stopping: bool = _field(False)
+    no_repeat_ngram: int = _field(0, low=0, high=64, unit="words; 0 forbids nothing")
+    temperature: float = _field(0.0, low=0, high=100, unit="of the softmax; 0 draws nothing")
+    top_p: float = _field(1.0, low=0, high=1, open_low=True, unit="of the probability")
     eval_batch_size: int = _field(50, low=1, high=65_536, unit="images")
     bootstrap_resamples: int = _field(1000, low=10, high=1_000_000, unit="resamples")
     java: str = _field("auto", choices=("auto", "never", "require"))
@@ -345,6 +349,18 @@ class Settings:
                 f"The proxy {proxy} would see through {encoder}: a proxy shares the experiment's encoder",
                 received=f"--proxy={proxy} --model={self.model.model} --encoder={encoder}",
                 expected=f"--encoder={OWN_ENCODER[proxy]}, or another proxy",
+            )
+        if self.evaluation.temperature and self.evaluation.beams > 1:
+            raise InputError(
+                "Captions are drawn one by one, without beams",
+                received=f"--temperature={self.evaluation.temperature:g} --beams={self.evaluation.beams}",
+                expected="--beams=1, or --temperature=0",
+            )
+        if self.evaluation.top_p < 1 and not self.evaluation.temperature:
+            raise InputError(
+                "--top_p says from which words captions are drawn, and none is drawn",
+                received=f"--top_p={self.evaluation.top_p:g} --temperature=0",
+                expected="--temperature above 0 and --beams=1",
             )
         self.selection.epochs_named()
         if self.data.coco_split == "karpathy" and not self.data.karpathy_json:

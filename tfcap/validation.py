@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfcap.data.pipeline import SequentialBatches
 from tfcap.evaluation.cider import CiderScorer
+from tfcap.models.build import greedy_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.pictures import Sample, sheet_pixels
@@ -27,7 +28,7 @@ class Validation:
         self.inputs = prep.inputs("validation")
         self.ids = [int(image_id) for image_id in self.records.ids]
         self.scorer = CiderScorer(dict(zip(self.ids, self.records.captions, strict=True)))
-        self.decoder = prep.decoder(model, beams=1)
+        self.decoder = prep.decoder(model, greedy_of(prep.settings))
         self._losses = replicated(model, example_losses(model, prep.settings.training.xla), prep.replicas)
         self._step = 0
         self._writer = (

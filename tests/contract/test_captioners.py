@@ -14,6 +14,7 @@ from tfcap.data.text import BEGIN, END, PAD, UNKNOWN, WordTokenizer
 from tfcap.models.build import build_captioner
 from tfcap.models.captioner import Captioner
 from tfcap.models.dropout import STATE
+from tfcap.models.generation import Decoding
 from tfcap.settings import Settings
 from tfcap.training.step import loss_and_gradients, train_step, values_of
 
@@ -149,7 +150,7 @@ def test_decoding_agrees_with_teacher_forcing(made, name):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_generated_captions_are_tokens_from_begin_to_end(made, name, beams):
     model = made[name]
-    tokens, scores = model.generate(model.encode(tf.constant(IMAGES)), T, beams, 1.0)
+    tokens, scores = model.generate(model.encode(tf.constant(IMAGES)), T, Decoding(beams=beams))
     assert tokens.shape == (B, T) and tokens.dtype == tf.int32
     assert scores.shape == (B,) and scores.dtype == tf.float32
     assert np.isfinite(scores).all() and (np.asarray(scores) < 0).all()
@@ -161,10 +162,10 @@ def test_generated_captions_are_tokens_from_begin_to_end(made, name, beams):
 
 
 @every
-def test_a_score_is_the_caption_s_mean_log_probability_without_unknown(made, name):
+def test_a_score_is_the_caption_s_mean_log_probability(made, name):
     model = made[name]
     features = model.encode(tf.constant(IMAGES))
-    tokens, scores = model.generate(features, T, 1, 1.0)
+    tokens, scores = model.generate(features, T, Decoding())
     for image in range(B):
         row = np.asarray(tokens[image])
         length = int((row != PAD).sum()) - 1
@@ -172,7 +173,6 @@ def test_a_score_is_the_caption_s_mean_log_probability_without_unknown(made, nam
         for t in range(length):
             logits, state = model.step(tf.constant(row[t : t + 1]), state)
             logits = np.asarray(logits[0], np.float64)
-            logits[[PAD, BEGIN, UNKNOWN]] = -np.inf
             total += logits[row[t + 1]] - np.log(np.exp(logits).sum())
         assert float(scores[image]) == pytest.approx(total / length, abs=1e-4)
 
@@ -236,7 +236,7 @@ def test_it_learns_four_captions_by_heart(name):
         first = first or last
     assert last[0] < 0.2 * first[0]
     for beams in (1, 3):
-        tokens, _ = model.generate(model.encode(tf.constant(IMAGES)), T, beams, 1.0)
+        tokens, _ = model.generate(model.encode(tf.constant(IMAGES)), T, Decoding(beams=beams))
         assert TOKENIZER.decode(np.asarray(tokens)) == TEXTS
     drawn = [v for v in model.non_trainable_variables if v.path.endswith(STATE)]
     assert all(not np.any(variable.numpy()) for variable in drawn)  # a step leaves no random state behind

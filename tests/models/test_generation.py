@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcap.models.generation import BEGIN, END, PAD, UNKNOWN, beam_search
+from tfcap.models.generation import BEGIN, END, PAD, UNKNOWN, Decoding, Marks, generate
 
+MARKS = Marks()
 V, T = 6, 5  # two words beside the four special tokens; captions of up to four tokens after <begin>
 
 
@@ -30,10 +31,11 @@ class TableModel:
         return logits, [image, t + 1]
 
     def log_probs(self, image: int, t: int, last: int) -> np.ndarray:
-        """float64 [V], with <pad>, <begin> and <unk> ruled out before normalising."""
+        """float64 [V], with <pad>, <begin> and <unk> ruled out."""
         logits = self.table[image, t, last].numpy().astype(np.float64)
-        logits[[PAD, BEGIN, UNKNOWN]] = -np.inf
-        return logits - np.log(np.exp(logits).sum())
+        log_probs = logits - np.log(np.exp(logits).sum())
+        log_probs[[PAD, BEGIN, UNKNOWN]] = -np.inf
+        return log_probs
 
 
 def _sentences():
@@ -55,9 +57,12 @@ def _exhaustive(model: TableModel, image: int, penalty: float) -> tuple[list[int
     return best
 
 
-def _search(model, beams, penalty, max_tokens=T, xla=None):
+def _search(model, beams, penalty, max_tokens=T, xla=None, marks=MARKS, rows=None, **more):
+    prompt = tf.fill([model.table.shape[0], 1], marks.begin)
+    decoding = Decoding(beams=beams, length_penalty=penalty, **more)
+
     def run():
-        return beam_search(model.start(), model.step, max_tokens, beams, penalty)
+        return generate(model.start(), model.step, prompt, marks, max_tokens - 1, decoding, rows)
 
     tokens, scores = run() if xla is None else tf.function(run, jit_compile=xla)()
     return tokens.numpy(), scores.numpy()
@@ -129,7 +134,7 @@ def test_special_tokens_are_never_generated(beams):
     model.table = tf.where(tf.range(V) <= UNKNOWN, 10.0, model.table)
     model.table = tf.where(tf.range(V) == END, -5.0, model.table)
     tokens, scores = _search(model, beams, 1.0)
-    assert np.isfinite(scores).all() and (scores > -20).all()
+    assert np.isfinite(scores).all() and (scores > -60).all()
     assert (tokens[:, 0] == BEGIN).all()
     for row in tokens[:, 1:]:
         sentence = row[: np.flatnonzero(row == END)[0] + 1] if END in row else row
@@ -157,3 +162,112 @@ def test_a_caption_that_never_ends_fills_all_tokens():
 def test_more_beams_than_words_are_no_error():
     tokens, scores = _search(TableModel(2, 0), beams=20, penalty=1.0)
     assert tokens.shape == (2, T) and tokens.dtype == np.int32 and np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("early", [False, True, "never"])
+def test_a_caption_that_has_ended_is_kept_apart_from_the_beams(early):
+    """Two beams end at once and are better than all that follows; a search that goes on keeps them."""
+    model = TableModel(2, 0)
+    model.table = tf.where(tf.range(V) == END, 3.0, model.table * 0.1)
+    tokens, scores = _search(model, 2, 0.0, early_stopping=early)
+    assert tokens[:, 1].tolist() == [END, END]
+    assert scores[0] == pytest.approx(model.log_probs(0, 0, BEGIN)[END], abs=1e-5)
+
+
+def test_early_stopping_ends_a_search_sooner_and_never_finds_a_better_caption():
+    calls, found = {}, {}
+    for early in (True, False, "never"):
+        model = TableModel(16, 3, max_tokens=20)
+        model.table = tf.where(tf.range(V) == END, 1.0, model.table)
+        found[early] = _search(model, 3, 1.5, max_tokens=20, early_stopping=early)[1]
+        calls[early] = model.calls
+    assert calls[True] < calls["never"] and calls[True] <= calls[False] <= calls["never"]
+    assert np.all(found["never"] >= found[True] - 1e-5) and np.any(found["never"] > found[True] + 1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"beams": 3}, {"temperature": 1.5}])
+def test_no_n_gram_occurs_twice_where_that_is_forbidden(options):
+    model = TableModel(8, 0, max_tokens=12)
+    model.table = tf.where(tf.range(V) == END, -5.0, model.table)
+    options = {"beams": 1, "penalty": 1.0, "max_tokens": 12, **options}
+    repeated = {}
+    for size in (0, 2):
+        tokens, scores = _search(model, no_repeat_ngram=size, **options)
+        assert np.isfinite(scores).all()
+        repeated[size] = 0
+        for row in tokens:
+            row = row[row != PAD]
+            pairs = list(zip(row, row[1:], strict=False))
+            repeated[size] += len(pairs) - len(set(pairs))
+    assert repeated[0] > 0 and repeated[2] == 0
+
+
+def _longer(seed=0):
+    return TableModel(6, seed, vocabulary=12, max_tokens=8)
+
+
+@pytest.mark.parametrize("xla", [None, True])
+def test_drawn_captions_depend_on_seed_and_row_and_not_on_the_batch(xla):
+    rows = tf.constant([7, 3, 9, 100, 0, 1])
+    options = {"beams": 1, "penalty": 1.0, "max_tokens": 8, "temperature": 1.0, "top_p": 0.95}
+    model = _longer()
+    tokens, scores = _search(model, rows=rows, xla=xla, **options)
+    np.testing.assert_array_equal(_search(_longer(), rows=rows, **options)[0], tokens)
+    assert (_search(_longer(), rows=rows, seed=1, **options)[0] != tokens).any()
+    assert (_search(_longer(), rows=rows + 1, **options)[0] != tokens).any()
+    for first in (0, 2, 4):
+        part = _longer()
+        part.table = model.table[first : first + 2]
+        found, its_scores = _search(part, rows=rows[first : first + 2], **options)
+        np.testing.assert_array_equal(found, tokens[first : first + 2])
+        np.testing.assert_allclose(its_scores, scores[first : first + 2], atol=1e-5)
+
+
+def test_a_drawn_caption_s_score_is_the_model_s_and_not_of_the_nucleus():
+    model = _longer()
+    tokens, scores = _search(model, 1, 0.0, max_tokens=8, temperature=2.0, top_p=0.8)
+    for image, row in enumerate(tokens):
+        length = int((row != PAD).sum())
+        total = sum(model.log_probs(image, t, row[t])[row[t + 1]] for t in range(length - 1))
+        assert scores[image] == pytest.approx(total, abs=1e-4)
+
+
+def test_a_narrow_nucleus_and_a_low_temperature_are_greedy_search():
+    expected, _ = _search(_longer(), 1, 1.0, max_tokens=8)
+    for options in ({"temperature": 1.0, "top_p": 1e-6}, {"temperature": 1e-4}):
+        np.testing.assert_array_equal(_search(_longer(), 1, 1.0, max_tokens=8, **options)[0], expected)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_prompt_comes_first_and_counts_for_n_grams_but_not_for_the_length(beams):
+    model = TableModel(4, 0, max_tokens=10)
+    model.table = tf.where(tf.range(V) == END, -5.0, model.table)
+    prompt = tf.constant([[BEGIN, 4, 5, 4]] * 4)
+    images, _ = model.start()
+    state = [images, tf.fill([4, 1], 3)]  # as after three tokens
+    decoding = Decoding(beams=beams, no_repeat_ngram=2)
+    tokens, scores = generate(state, model.step, prompt, Marks(), 5, decoding)
+    assert tokens.shape == (4, 9) and np.array_equal(tokens[:, :4], prompt)
+    tokens, scores = tokens.numpy(), scores.numpy()
+    assert (tokens[:, 4] != 5).all()  # 4 5 was there
+    for image, row in enumerate(tokens):
+        length = int((row != PAD).sum())
+        total = sum(model.log_probs(image, t, row[t])[row[t + 1]] for t in range(3, length - 1))
+        assert scores[image] == pytest.approx(total / (length - 4), abs=1e-4)
+
+
+def test_marks_may_coincide_and_have_any_id():
+    """As GPT-2's, whose one mark begins, ends and pads."""
+    mark = V - 1
+    model = TableModel(6, 1, max_tokens=8)
+    for beams in (1, 3):
+        tokens, _ = _search(model, beams, 1.0, max_tokens=8, marks=Marks(mark, mark, mark, never=()))
+        assert (tokens[:, 0] == mark).all()
+        for row in tokens[:, 1:]:
+            ends = np.flatnonzero(row == mark)
+            assert not len(ends) or (row[ends[0] :] == mark).all()
+
+
+def test_beams_do_not_sample():
+    with pytest.raises(ValueError, match="Sampling takes one beam"):
+        Decoding(beams=2, temperature=1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tfcap.quiet  # noqa: F401
 
 import keras
@@ -9,6 +11,7 @@ import keras
 from tfcap import registry
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
+from tfcap.models.generation import Decoding
 from tfcap.settings import Settings
 
 
@@ -39,3 +42,22 @@ def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder |
         tie_embeddings=settings.model.tie_embeddings,
         label_smoothing=settings.training.label_smoothing,
     )
+
+
+def decoding_of(settings: Settings) -> Decoding:
+    """Returns how the settings want captions to be decoded."""
+    evaluation = settings.evaluation
+    return Decoding(
+        beams=evaluation.beams,
+        length_penalty=evaluation.length_penalty,
+        early_stopping=evaluation.early_stopping,
+        no_repeat_ngram=evaluation.no_repeat_ngram,
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        seed=settings.run.seed,
+    )
+
+
+def greedy_of(settings: Settings) -> Decoding:
+    """Returns the same without beams and draws: the quick way that validation takes."""
+    return dataclasses.replace(decoding_of(settings), beams=1, temperature=0.0)

@@ -9,7 +9,7 @@ import tfcap.quiet  # noqa: F401
 import keras
 from keras import ops
 
-from tfcap.models.generation import beam_search
+from tfcap.models.generation import Decoding, Marks, generate
 
 PAD = 0
 
@@ -21,7 +21,12 @@ class Captioner(keras.Model):
 
     A subclass gives `decoder_logits`, `logits_layer`, `start` and `step`; the rest is here. Shapes: B images, C
     captions an image, T tokens, V words, D feature width.
+
+    Attributes:
+      marks: the ids of its vocabulary that are no words; those of `tfcap.data.text` unless a subclass says otherwise.
     """
+
+    marks = Marks()
 
     def __init__(self, encoder: keras.Model, label_smoothing: float = 0.0) -> None:
         super().__init__(name="captioner")
@@ -82,6 +87,18 @@ class Captioner(keras.Model):
         length = shape[-1] - 1
         return ops.reshape(log_probs, [*shape[:-1], length, -1]), ops.reshape(targets, [*shape[:-1], length])
 
-    def generate(self, features: Tensor, max_tokens: int, beams: int, length_penalty: float) -> tuple[Tensor, Tensor]:
-        """Returns token ids int32 [B, max_tokens] and scores float32 [B] (log-probability / length ** penalty)."""
-        return beam_search(self.start(features), self.step, max_tokens, beams, length_penalty)
+    def generate(
+        self, features: Tensor, max_tokens: int, decoding: Decoding, rows: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Returns token ids int32 [B, max_tokens], the begin mark first, and scores float32 [B].
+
+        A score is the sum of the log-probabilities of a caption's tokens / their number ** length_penalty.
+
+        Args:
+          features: as of `encode`.
+          max_tokens: begin and end included.
+          decoding: how the next word is chosen.
+          rows: int32 [B], numbers of the images, of which draws are a function; their places in the batch if None.
+        """
+        prompt = ops.full([ops.shape(features)[0], 1], self.marks.begin, dtype="int32")
+        return generate(self.start(features), self.step, prompt, self.marks, max_tokens - 1, decoding, rows)

@@ -40,12 +40,12 @@ class Dropout(keras.layers.Layer):
         shape = ops.shape(x)
         width = int(np.prod(shape[1:]))
         counter = ops.reshape(first_row * width + ops.cast(ops.arange(shape[0] * width), "uint32"), shape)
-        bits = _mixed(counter ^ _mixed(step + _mixed(stream)))
+        bits = mixed(counter ^ mixed(step + mixed(stream)))
         keep = bits < np.uint32((1 - self.rate) * (2**32 - 1))
         return ops.where(keep, x / (1 - self.rate), ops.zeros_like(x))
 
 
-def _mixed(x: Tensor) -> Tensor:
+def mixed(x: Tensor) -> Tensor:
     """Returns a uint32 hash of uint32: C. Wellons' lowbias32, in which an input bit flips half of the output bits."""
     for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
         x = ops.bitwise_xor(x, ops.right_shift(x, shift)) * ops.cast(factor, "uint32")

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfcap.data.pipeline import Inputs, SequentialBatches
 from tfcap.data.text import WordTokenizer
 from tfcap.models.captioner import Captioner
+from tfcap.models.generation import Decoding
 from tfcap.progress import progress_bar
 from tfcap.training.replicated import replicated
 from tfcap.training.strategy import Replicas
@@ -24,12 +25,12 @@ class Decoder:
         model: Captioner,
         tokenizer: WordTokenizer,
         replicas: Replicas,
+        decoding: Decoding,
         *,
-        beams: int,
-        length_penalty: float,
         xla: bool,
     ) -> None:
         self.tokenizer, self.replicas = tokenizer, replicas
+        self._draws = decoding.temperature > 0
 
         @tf.function(jit_compile=xla)
         def generate(
@@ -40,20 +41,25 @@ class Decoder:
             )
             with keras.StatelessScope(state_mapping=list(mapping)):
                 features = inputs["features"] if "features" in inputs else model.encode(inputs["images"])
-                return model.generate(features, tokenizer.max_tokens, beams, length_penalty)
+                return model.generate(features, tokenizer.max_tokens, decoding, inputs.get("rows"))
 
         self._generate = replicated(model, generate, replicas)
 
     def captions(
         self, inputs: Inputs, positions: np.ndarray, batch_size: int, title: str = "decoding", progress: bool = True
     ) -> tuple[list[str], np.ndarray]:
-        """Returns the caption and its score for each position: list of k, float32 [k]."""
+        """Returns the caption and its score for each position: list of k, float32 [k].
+
+        A draw is a function of the position, so the same for any batch size.
+        """
         batches = SequentialBatches(inputs, positions, self.replicas.rounded_batch_size(batch_size))
         texts: list[str] = []
         scores: list[np.ndarray] = []
         with progress_bar(len(positions), title, "image", shown=progress, passing=True) as bar:
             for block, batch in zip(batches.blocks, batches, strict=True):
                 seen = {name: value for name, value in batch.items() if name in ("images", "features")}
+                if self._draws:
+                    seen["rows"] = batch["position"].astype(np.int32)
                 tokens, score = self._generate(seen)
                 texts.extend(self.tokenizer.decode(tokens[: len(block)]))
                 scores.append(score[: len(block)])
