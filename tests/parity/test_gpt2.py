@@ -15,7 +15,7 @@ from transformers.generation import (
     TopPLogitsWarper,
 )
 
-from tests.models.toy_gpt2 import TOY, VOCABULARY
+from tests.models.toy_gpt2 import END, TOY, VOCABULARY
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
 from tfcap.models.gpt2 import GPT2, load_gpt2
@@ -24,24 +24,25 @@ from tfcap.models.word_choice import within_top_p, without_repeats
 
 pytestmark = pytest.mark.parity
 
-B, P = 6, 4
+B, P = 16, 4
 PROMPTS = np.random.default_rng(0).integers(0, VOCABULARY - 1, [B, P])
 NUCLEI = [0.05, 0.5, 0.9, 0.999]
 
 
-def _random(seed: int = 0) -> transformers.GPT2LMHeadModel:
-    """A model whose logits differ by some units, so that beams part; its end is a word that texts reach anywhere."""
+def _random(seed: int = 0, raised: float = 3.0) -> transformers.GPT2LMHeadModel:
+    """A model whose logits differ by some units, so that beams part; the end's logit is raised, so that they end.
+
+    One of the hidden numbers is always 1, and the end's vector alone has something there.
+    """
     torch.manual_seed(seed)
     model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**TOY)).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
-        ids = torch.tensor(PROMPTS)
-        for _ in range(20):
-            ids = torch.cat([ids, model(ids).logits[:, -1].argmax(-1, keepdim=True)], dim=1)
-    new = ids[:, P:].numpy()
-    firsts = [{int((row == word).argmax()) if word in row else 20 for row in new} for word in range(VOCABULARY)]
-    model.config.eos_token_id = int(np.argmax([len(places) for places in firsts]))
+        last, words = model.transformer.ln_f, model.transformer.wte.weight
+        last.weight[0], last.bias[0] = 0, 1
+        words[:, 0] = 0
+        words[END, 0] = raised
     return model
 
 
@@ -55,8 +56,8 @@ def both(tmp_path_factory) -> tuple[transformers.GPT2LMHeadModel, GPT2]:
 
 def _theirs(model, new_tokens: int, prompts: np.ndarray = PROMPTS, **more) -> tuple[np.ndarray, np.ndarray | None]:
     """Tokens [B, P + new_tokens] with the end after the end, and the scores of beams."""
-    ids, end = torch.tensor(prompts), model.config.eos_token_id
-    options = {"eos_token_id": end, "pad_token_id": end, "do_sample": False, "max_new_tokens": new_tokens}
+    ids = torch.tensor(prompts)
+    options = {"eos_token_id": END, "pad_token_id": END, "do_sample": False, "max_new_tokens": new_tokens}
     found = model.generate(
         ids,
         attention_mask=torch.ones_like(ids),
@@ -65,7 +66,7 @@ def _theirs(model, new_tokens: int, prompts: np.ndarray = PROMPTS, **more) -> tu
         **options,
         **more,
     )
-    tokens = np.full([len(prompts), prompts.shape[1] + new_tokens], end)
+    tokens = np.full([len(prompts), prompts.shape[1] + new_tokens], END)
     tokens[:, : found.sequences.shape[1]] = found.sequences
     return tokens, getattr(found, "sequences_scores", None)
 
@@ -109,10 +110,15 @@ def test_writing_the_weights_back_gives_the_checkpoint(both):
         np.testing.assert_array_equal(written[name], value, err_msg=name)
 
 
-def test_the_texts_end_at_many_lengths(both):
-    """Otherwise the tests below would say little about ends."""
+def _lengths(tokens: np.ndarray) -> list[int]:
+    """How many words each row has after its prompt; as many as there is room for where it does not end."""
+    return (tokens[:, P:] != END).sum(axis=1).tolist()
+
+
+def test_greedy_captions_end_at_many_lengths(both):
+    """Otherwise the next test would say little about ends."""
     tokens, _ = _theirs(both[0], 20)
-    assert len({int((row[P:] != both[0].config.eos_token_id).sum()) for row in tokens}) > 2
+    assert len(set(_lengths(tokens))) > 3
 
 
 @pytest.mark.parametrize("no_repeat", [0, 1, 2, 3])
@@ -123,26 +129,50 @@ def test_greedy_captions_are_those_of_generate(both, new_tokens, no_repeat):
     np.testing.assert_array_equal(tokens, expected)
 
 
-LENGTHS = [(5, 0), (20, 0), (12, 2), (20, 3)]  # new tokens, and the n-grams that occur once
-SEARCHES = list(itertools.product([2, 3, 4, 5], [0.6, 1.0, 1.5], [False, True, "never"]))
+EARLY = [False, True, "never"]
+LENGTHS = [(20, 0), (8, 0), (12, 2), (20, 3)]  # new tokens, and the n-grams that occur once
+SEARCHES = [
+    (*search, *LENGTHS[index % len(LENGTHS)])
+    for index, search in enumerate(itertools.product([2, 3, 5], [0.0, 1.0, 2.0]))
+]
 
 
-@pytest.mark.parametrize(
-    ("beams", "penalty", "early", "new_tokens", "no_repeat"),
-    [(*search, *LENGTHS[index % 4]) for index, search in enumerate(SEARCHES)],
-)
-def test_beams_are_those_of_generate(both, beams, penalty, early, new_tokens, no_repeat):
-    expected, scores = _theirs(
-        both[0],
-        new_tokens,
-        num_beams=beams,
-        length_penalty=penalty,
-        early_stopping=early,
-        no_repeat_ngram_size=no_repeat,
-    )
-    tokens, found = _ours(
-        both[1], new_tokens, beams=beams, length_penalty=penalty, early_stopping=early, no_repeat_ngram=no_repeat
-    )
+def _options(beams: int, penalty: float, no_repeat: int, early: bool | str) -> tuple[dict, dict]:
+    """How a beam search is asked for, there and here."""
+    alike = {"length_penalty": penalty, "early_stopping": early}
+    theirs = {"num_beams": beams, "no_repeat_ngram_size": no_repeat, **alike}
+    return theirs, {"beams": beams, "no_repeat_ngram": no_repeat, **alike}
+
+
+@pytest.mark.parametrize(("beams", "penalty", "new_tokens", "no_repeat"), SEARCHES)
+def test_beams_end_at_many_lengths_and_where_the_options_say(both, beams, penalty, new_tokens, no_repeat):
+    """Otherwise the next test would say little about ends, the length penalty and early stopping."""
+    found = {}
+    for early in EARLY:
+        found[early], _ = _theirs(both[0], new_tokens, **_options(beams, penalty, no_repeat, early)[0])
+        lengths = _lengths(found[early])
+        if penalty < 2 or early is True:
+            assert sum(length < new_tokens - 1 for length in lengths) >= B / 2 and len(set(lengths)) > 2
+    if penalty:
+        assert (found[True] != found["never"]).any(axis=1).sum() >= B / 4
+        others = [_theirs(both[0], new_tokens, **_options(beams, 0.0, no_repeat, early)[0])[0] for early in EARLY]
+        for other, early in zip(others, EARLY, strict=True):
+            assert (found[early] != other).any(axis=1).sum() >= B / 4
+
+
+def test_ending_when_no_better_caption_is_likely_is_a_rule_of_its_own(both):
+    """Each value of early_stopping finds captions that neither of the others finds."""
+    by = [_theirs(both[0], 20, **_options(3, 2.0, 0, early)[0])[0] for early in EARLY]
+    for one, other in itertools.combinations(by, 2):
+        assert (one != other).any(axis=1).sum() >= B / 4
+
+
+@pytest.mark.parametrize("early", EARLY)
+@pytest.mark.parametrize(("beams", "penalty", "new_tokens", "no_repeat"), SEARCHES)
+def test_beams_are_those_of_generate(both, beams, penalty, new_tokens, no_repeat, early):
+    theirs, ours = _options(beams, penalty, no_repeat, early)
+    expected, scores = _theirs(both[0], new_tokens, **theirs)
+    tokens, found = _ours(both[1], new_tokens, **ours)
     np.testing.assert_array_equal(tokens, expected)
     np.testing.assert_allclose(found, scores, atol=1e-4)
 
@@ -168,8 +198,7 @@ def test_a_search_under_xla_is_that_of_generate(both, beams):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_words_that_are_never_generated_are_those_that_generate_suppresses(both, beams):
     plain, _ = _theirs(both[0], 16, num_beams=beams)
-    end = both[0].config.eos_token_id
-    never = tuple(int(word) for word in np.unique(plain[:, P:]) if word != end)[:3]
+    never = tuple(int(word) for word in np.unique(plain[:, P:]) if word != END)[:3]
     expected, _ = _theirs(both[0], 16, num_beams=beams, suppress_tokens=list(never))
     tokens, _ = _ours(both[1], 16, never=never, beams=beams)
     np.testing.assert_array_equal(tokens, expected)
