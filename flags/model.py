@@ -6,6 +6,19 @@ HELP = {
     "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP a folder or hf://user/name"
     " in the form of Hugging Face.",
     "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
+    "train": "The part that trains: all; the encoder; the decoder, with the projection in front of it; the projection;"
+    " or lora, low-rank adapters of a frozen decoder (Hu et al. 2021), and the projection. Features of an encoder that"
+    " does not train are computed once and cached.",
+    "checkpoint": "The pretrained captioner, or its decoder, in the form of Hugging Face: config.json, *.safetensors,"
+    " and a tokenizer.",
+    "tokenizer": "Whose words are used: those of a folder in the form of Hugging Face; by itself those of --checkpoint,"
+    " and without one the words of the train split.",
+    "shape": "Size of a transformer decoder without --checkpoint; tiny on scenes and base otherwise.",
+    "mapper": "What makes a prefix of the image's features, as in ClipCap.",
+    "prefix_length": "Length of the prefix that stands for the image.",
+    "lora_rank": "Rank of the adapters of --train=lora.",
+    "lora_alpha": "Scale of the adapters, which is divided by their rank.",
+    "lora_dropout": "Dropout in the adapters.",
     "units": "Width of the LSTM.",
     "embedding_size": "Width of the word embedding.",
     "attention": "Attends, for each word, over the regions of the image in place of one vector for the whole; a cached"

@@ -234,7 +234,9 @@ class Preparation:
     def new_captioner(self, name: str = "", seed: int | None = None) -> Captioner:
         """Returns a captioner with its initial weights: the experiment's own, or another by name or by seed."""
         settings = self._with_seed(seed)
-        settings = settings.replace(model=name) if name else settings
+        if name and name != settings.model.model:
+            train = "decoder" if settings.model.freeze_encoder else "all"
+            settings = settings.replace(model=name, checkpoint="", train=train)
         with self.replicas.strategy.scope():
             return build_captioner(settings, len(self.tokenizer), self.encoder)
 

@@ -53,7 +53,7 @@ CAPTIONERS = Registry(
     "captioner",
     {
         "resnet50_lstm": "tfcap.models.lstm:LSTMCaptioner",
-        "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: settings.OWN_ENCODER
+        "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: defaults.OWN_ENCODER
     },
 )
 ENCODERS = Registry(

@@ -156,6 +156,15 @@ class ModelSettings(_Group):
     encoder: str = _field(None, choices=registry.ENCODERS)
     encoder_weights: str = _field(None, unit="imagenet, none, a .weights.h5 file; for CLIP a folder or hf://user/name")
     freeze_encoder: bool = _field(None)
+    train: str = _field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
+    checkpoint: str = _field("", unit="folder, or hf://user/name[@revision]")
+    tokenizer: str = _field("", unit="folder, or hf://user/name[@revision]")
+    shape: str = _field(None, choices=("tiny", "small", "base", "large", "1b", "3b"))
+    mapper: str = _field("linear", choices=("linear", "mlp", "transformer"))
+    prefix_length: int = _field(10, low=1, high=1024, unit="vectors in front of the words")
+    lora_rank: int = _field(16, low=1, high=4096, unit="dimensions")
+    lora_alpha: float = _field(32.0, low=0, open_low=True, high=1e6)
+    lora_dropout: float = _field(0.1, low=0, high=0.95, unit="of the adapters' inputs dropped")
     units: int = _field(None, low=1, high=16_384, unit="LSTM units")
     embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
     attention: bool = _field(False)
@@ -240,19 +249,6 @@ class StudySettings(_Group):
     dry_run: bool = _field(False)
 
 
-# What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
-_FOR_SCENES: dict[str, dict[str, Any]] = {
-    "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128},
-    "training": {"epochs": 25, "batch_size": 50, "validate_every": 5},
-}
-_FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
-    "model": {"encoder": "resnet50", "units": 512, "embedding_size": 512},
-    "training": {"epochs": 30, "batch_size": 128, "validate_every": 1},
-}
-
-# Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
-OWN_ENCODER = {"vgg19_lstm": "vgg19"}
-
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
 NEUTRAL = frozenset(
     {
@@ -296,75 +292,14 @@ class Settings:
         return Settings(**groups)
 
     def resolve(self) -> Settings:
-        """Returns a copy in which every None has become the value that suits data set, captioner and encoder."""
-        defaults = _FOR_SCENES if self.data.dataset == "scenes" else _FOR_PHOTOGRAPHS
-        flat = {name: value for group in defaults.values() for name, value in group.items()}
-        flat["encoder"] = OWN_ENCODER.get(self.model.model, flat["encoder"])
-        settings = self.replace(**{name: value for name, value in flat.items() if self.get(name) is None})
-        small = settings.model.encoder == "small_resnet"
-        weights = settings.model.encoder_weights or ("none" if small else "imagenet")
-        encoder = {
-            "encoder_weights": weights,
-            "image_size": 64 if small else 224,
-            "freeze_encoder": weights != "none",
-        }
-        settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
-        if settings.model.image_dropout is None:
-            settings = settings.replace(image_dropout=settings.model.dropout)
-        if settings.model.tie_embeddings is None:
-            same = settings.model.embedding_size == settings.model.units
-            settings = settings.replace(tie_embeddings=same and settings.data.dataset != "scenes")
-        if settings.selection.proxy is None:
-            settings = settings.replace(proxy=settings.model.model)
-        if settings.data.augment is None:  # a cached feature has one view of its image
-            settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
-        settings._check_together()
-        name = [settings.data.dataset, settings.model.model, settings.selection.selector]
-        name += [f"{settings.selection.fraction:g}", f"s{settings.run.seed}"]
-        run_dir = settings.run.run_dir or f"runs/{'-'.join(name)}"
-        return settings.replace(run_dir=run_dir)
+        """Returns a copy in which every None has become the value that suits data set, captioner and encoder.
 
-    def _check_together(self) -> None:
-        """Raises InputError for fields that are right alone and wrong together."""
-        if self.model.freeze_encoder and self.model.encoder_weights == "none":
-            raise InputError(
-                "--freeze_encoder with --encoder_weights=none would keep a random encoder",
-                expected="weights for the encoder, or --nofreeze_encoder",
-            )
-        if self.model.freeze_encoder and self.data.augment != "none":
-            raise InputError(
-                "A frozen encoder reads each image once into the feature cache and cannot be augmented",
-                received=f"--augment={self.data.augment}",
-                expected="--augment=none, or --nofreeze_encoder",
-            )
-        if self.model.tie_embeddings and self.model.embedding_size != self.model.units:
-            raise InputError(
-                "--tie_embeddings needs word vectors as wide as the LSTM",
-                received=f"--embedding_size={self.model.embedding_size} --units={self.model.units}",
-                expected="two equal widths, or --notie_embeddings",
-            )
-        proxy, encoder = self.selection.proxy, self.model.encoder
-        if proxy != self.model.model and OWN_ENCODER.get(proxy, encoder) != encoder:
-            raise InputError(
-                f"The proxy {proxy} would see through {encoder}: a proxy shares the experiment's encoder",
-                received=f"--proxy={proxy} --model={self.model.model} --encoder={encoder}",
-                expected=f"--encoder={OWN_ENCODER[proxy]}, or another proxy",
-            )
-        if self.evaluation.temperature and self.evaluation.beams > 1:
-            raise InputError(
-                "Captions are drawn one by one, without beams",
-                received=f"--temperature={self.evaluation.temperature:g} --beams={self.evaluation.beams}",
-                expected="--beams=1, or --temperature=0",
-            )
-        if self.evaluation.top_p < 1 and not self.evaluation.temperature:
-            raise InputError(
-                "--top_p says from which words captions are drawn, and none is drawn",
-                received=f"--top_p={self.evaluation.top_p:g} --temperature=0",
-                expected="--temperature above 0 and --beams=1",
-            )
-        self.selection.epochs_named()
-        if self.data.coco_split == "karpathy" and not self.data.karpathy_json:
-            raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
+        Raises:
+          InputError: fields are right alone and wrong together.
+        """
+        from tfcap.defaults import resolved  # which is made of this class
+
+        return resolved(self)
 
     def get(self, name: str) -> Any:
         """Returns the value of the field `name`, whichever group it is in."""

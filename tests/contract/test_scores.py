@@ -14,6 +14,7 @@ from tests.scoring.toy import batches
 from tests.training.toy import captioner
 from tfcap import registry
 from tfcap.data.records import Records
+from tfcap.data.text import PAD
 from tfcap.errors import InputError
 from tfcap.models.dual_encoder import pretrained
 from tfcap.scoring.signal import EpochsSignal, PairSignal, Signal, TextSignal
@@ -91,7 +92,7 @@ def test_padding_changes_nothing_and_scores_zero(name):
     *_, batch = batches(COUNT, 4)
     assert (batch["weights"][-1] == 0).all() and (batch["weights"][:-1] == 0).any()
     before = _scores(name, batch)
-    batch["tokens"][batch["weights"] == 0] = [1, 5, 4, 6, 2, 0]
+    batch["tokens"][batch["weights"] == 0] = [1, 5, 4, 6, 2, PAD]
     np.testing.assert_allclose(_scores(name, batch), before, rtol=1e-5)
     assert before[-1] == 0 and (before[:-1] != 0).all()
 

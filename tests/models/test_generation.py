@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfcap.models.generation import BEGIN, END, PAD, UNKNOWN, Decoding, Marks, generate
+from tfcap.data.text import BEGIN, END, PAD, UNKNOWN, Marks
+from tfcap.models.generation import Decoding, generate
 
 MARKS = Marks()
 V, T = 6, 5  # two words beside the four special tokens; captions of up to four tokens after <begin>
@@ -34,7 +35,7 @@ class TableModel:
         """float64 [V], with <pad>, <begin> and <unk> ruled out."""
         logits = self.table[image, t, last].numpy().astype(np.float64)
         log_probs = logits - np.log(np.exp(logits).sum())
-        log_probs[[PAD, BEGIN, UNKNOWN]] = -np.inf
+        log_probs[[0, BEGIN, UNKNOWN]] = -np.inf
         return log_probs
 
 
@@ -261,11 +262,11 @@ def test_marks_may_coincide_and_have_any_id():
     mark = V - 1
     model = TableModel(6, 1, max_tokens=8)
     for beams in (1, 3):
-        tokens, _ = _search(model, beams, 1.0, max_tokens=8, marks=Marks(mark, mark, mark, never=()))
+        tokens, _ = _search(model, beams, 1.0, max_tokens=8, marks=Marks(mark, mark, never=()))
         assert (tokens[:, 0] == mark).all()
         for row in tokens[:, 1:]:
             ends = np.flatnonzero(row == mark)
-            assert not len(ends) or (row[ends[0] :] == mark).all()
+            assert not len(ends) or (row[ends[0] + 1 :] == PAD).all()
 
 
 def test_beams_do_not_sample():

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from tests.scoring.toy import batches
 from tests.training.toy import captioner
+from tfcap.data.text import PAD
 from tfcap.errors import InputError
-from tfcap.models.captioner import PAD
 from tfcap.scoring.last_layer import LastLayerGradientNorm
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import values_of

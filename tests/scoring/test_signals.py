@@ -9,6 +9,7 @@ import tensorflow as tf
 from tests.scoring.toy import batches
 from tests.training import numpy_captioner as by_hand
 from tests.training.toy import captioner
+from tfcap.data.text import PAD
 from tfcap.registry import SCORES
 from tfcap.scoring.signal import Pass
 from tfcap.settings import SelectionSettings, TrainingSettings
@@ -101,7 +102,7 @@ def test_padding_captions_do_not_matter_whatever_their_words():
     padding = batch["weights"] == 0
     assert padding.any()
     before = _run(False, False, batch)
-    batch["tokens"][padding] = [1, 5, 4, 6, 2, 0]
+    batch["tokens"][padding] = [1, 5, 4, 6, 2, PAD]
     for ours, theirs in zip(_run(False, False, batch), before, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tests.training.toy import batch, captioner
 from tfcap import registry
+from tfcap.data.text import PAD
 from tfcap.scoring.tracking import needs_norms, tracking_of
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import loss_and_gradients, seeded_state, tracked_loss_and_gradients, values_of
@@ -50,7 +51,7 @@ def _references(encoder_trains):
             loss = tf.reduce_sum(losses) / tf.reduce_sum(mask)
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         flat = np.concatenate([tf.convert_to_tensor(gradient).numpy().ravel() for gradient in gradients])
-        log_probs, words = (value.numpy()[0] for value in model.next_words(alone, training=True))
+        log_probs, words, _ = (value.numpy()[0] for value in model.next_words(alone, training=True))
         margins = [
             chances[word] - max(np.delete(chances, word))
             for chances, word in zip(log_probs, words, strict=True)
@@ -110,7 +111,7 @@ def test_losses_have_the_dropout_of_the_step():
     parameters, found = values_of(model.trainable_variables), []
     for number in (0, 1):
         total, _, _, tracked = compute(parameters, seeded_state(model, 0, tf.constant(number), 0), inputs)
-        lengths = (inputs["tokens"].numpy()[:-1, 1:] != 0).sum(axis=1)
+        lengths = (inputs["tokens"].numpy()[:-1, 1:] != PAD).sum(axis=1)
         assert (tracked.numpy()[:-1, 0] * lengths).sum() == pytest.approx(float(total), rel=1e-5)
         found.append(tracked.numpy()[:-1, 0])
     assert (np.abs(found[0] - found[1]) > 1e-3).all()

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from tfcap.data.text import PAD
+
 
 def _sigmoid(x):
     return 1 / (1 + np.exp(-x))
@@ -25,7 +27,7 @@ def token_losses(parameters, features, tokens):
         logits = h @ p["vocabulary_logits/kernel"] + p["vocabulary_logits/bias"]
         log_sum = np.log(np.exp(logits).sum(-1))
         losses[:, t] = log_sum - logits[np.arange(len(tokens)), tokens[:, t + 1]]
-    mask = (tokens[:, 1:] != 0).astype(np.float64)
+    mask = (tokens[:, 1:] != PAD).astype(np.float64)
     return losses * mask, mask
 
 

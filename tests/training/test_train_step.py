@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from tests.training import numpy_captioner as by_hand
 from tests.training.toy import batch, captioner
+from tfcap.data.text import PAD
 from tfcap.training.step import SummedAdamW, loss_and_gradients, seeded_state, train_step, values_of
 
 
@@ -54,7 +55,7 @@ def test_the_sum_over_a_batch_is_the_sum_over_its_rows():
         compute(parameters, state, _tensors({name: array[i : i + 1] for name, array in inputs.items()}))
         for i in range(4)
     ]
-    assert float(whole[1]) == float((inputs["tokens"][:, 1:] != 0).sum())
+    assert float(whole[1]) == float((inputs["tokens"][:, 1:] != PAD).sum())
     for place in (0, 1):
         assert float(whole[place]) == pytest.approx(sum(float(row[place]) for row in rows), rel=1e-6)
     for index, gradient in enumerate(whole[2]):
@@ -65,7 +66,7 @@ def test_padding_tokens_and_padding_rows_change_nothing():
     inputs = batch(3)
     longer = {name: np.concatenate([array, array[:1]]) for name, array in inputs.items()}
     longer["weights"][-1] = 0.0
-    longer["tokens"] = np.pad(longer["tokens"], [(0, 0), (0, 2)])
+    longer["tokens"] = np.pad(longer["tokens"], [(0, 0), (0, 2)], constant_values=PAD)
     found = []
     for seen in (inputs, longer):
         model = captioner()

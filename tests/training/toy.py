@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from tfcap.data.text import PAD
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.models.lstm import LSTMCaptioner
@@ -52,7 +53,7 @@ def tokens_of(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     words = rng.integers(3, WORDS, [*lengths.shape, TOKENS])
     place = np.arange(TOKENS)
     words = np.where(place == 0, 1, np.where(place == lengths[..., None] - 1, 2, words))
-    return np.where(place < lengths[..., None], words, 0).astype(np.int32)
+    return np.where(place < lengths[..., None], words, PAD).astype(np.int32)
 
 
 def batch(size: int, *, seed: int = 0, captions: int = 0, images: bool = False) -> dict[str, np.ndarray]:

@@ -111,12 +111,13 @@ def main() -> None:
     import tfcap.quiet  # noqa: F401
 
     from tests.training.toy import batch
+    from tfcap.data.text import PAD
     from tfcap.settings import TrainingSettings
     from tfcap.training.strategy import connect
 
     two = connect(TrainingSettings(virtual_devices=2))
     one = connect(TrainingSettings(strategy="single"))
-    lengths = (batch(4, seed=0)["tokens"][:, 1:] != 0).sum(axis=1)
+    lengths = (batch(4, seed=0)["tokens"][:, 1:] != PAD).sum(axis=1)
     found = {
         "counts": [one.count, two.count],
         "clip_norm": CLIP_NORM,

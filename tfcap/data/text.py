@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import os
 import re
 import unicodedata
@@ -19,8 +20,24 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 SPECIAL = ("<pad>", "<begin>", "<end>", "<unk>")
-PAD, BEGIN, END, UNKNOWN = range(4)
+_, BEGIN, END, UNKNOWN = range(4)
+PAD = -1  # after a caption's end, whatever the vocabulary: 0 is a word of GPT-2's, which has no id for padding
 _WORD = re.compile(r"\w+(?:['’]\w+)?", re.UNICODE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """The ids of a vocabulary that are no words of a caption.
+
+    Attributes:
+      begin: what every caption starts with.
+      end: what ends it; it may be the same.
+      never: ids that are never generated.
+    """
+
+    begin: int = BEGIN
+    end: int = END
+    never: tuple[int, ...] = (0, BEGIN, UNKNOWN)
 
 
 def words_of(caption: str) -> list[str]:
@@ -34,7 +51,10 @@ class WordTokenizer:
     Attributes:
       words: the vocabulary; the four special tokens come first, the others by falling frequency.
       max_tokens: length of an encoded caption, <begin> and <end> included.
+      marks: the ids that are no words.
     """
+
+    marks = Marks()
 
     def __init__(self, words: Sequence[str], max_tokens: int) -> None:
         if tuple(words[:4]) != SPECIAL:
@@ -75,7 +95,7 @@ class WordTokenizer:
         return hash_of(self.words, self.max_tokens)
 
     def encode(self, captions: Sequence[str]) -> np.ndarray:
-        """Returns int32 [N, max_tokens]: <begin> words <end> <pad>...; longer captions lose their last words."""
+        """Returns int32 [N, max_tokens]: <begin> words <end> PAD...; longer captions lose their last words."""
         tokens = np.full([len(captions), self.max_tokens], PAD, np.int32)
         for row, caption in zip(tokens, captions, strict=True):
             ids = [self._ids.get(word, UNKNOWN) for word in words_of(caption)[: self.max_tokens - 2]]
@@ -96,6 +116,6 @@ class WordTokenizer:
         import tensorflow as tf
 
         before_end = tf.cumsum(tf.cast(tf.equal(tokens, END), tf.int32), axis=1) == 0
-        words = tf.gather(tf.constant(self.words), tokens)
+        words = tf.gather(tf.constant(self.words), tf.maximum(tokens, 0))
         kept = tf.ragged.boolean_mask(words, before_end & (tokens >= UNKNOWN))
         return tf.strings.reduce_join(kept, axis=1, separator=" ")

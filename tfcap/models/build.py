@@ -9,6 +9,7 @@ import tfcap.quiet  # noqa: F401
 import keras
 
 from tfcap import registry
+from tfcap.data.text import Marks
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
@@ -18,30 +19,30 @@ from tfcap.settings import Settings
 def build_encoder(settings: Settings) -> Encoder:
     """Returns the image encoder that the settings name, with its weights."""
     model = settings.model
-    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size, model.attention)
+    regions = registry.CAPTIONERS[model.model].sees_regions(model)
+    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size, regions)
     encoder.trainable = not model.freeze_encoder
     return encoder
 
 
-def build_captioner(settings: Settings, vocabulary_size: int, encoder: Encoder | None = None) -> Captioner:
-    """Returns the captioner; its initial weights are a function of the settings' seed alone.
+def build_captioner(
+    settings: Settings, vocabulary_size: int, encoder: Encoder | None = None, marks: Marks | None = None
+) -> Captioner:
+    """Returns the captioner; its initial weights are a function of the settings' seed and checkpoints alone.
 
-    Call it inside `strategy.scope()`. An encoder that is given is shared, not copied.
+    Call it inside `strategy.scope()`.
+
+    Args:
+      encoder: shared, not copied; a new one if None.
+      marks: of the vocabulary; those of `WordTokenizer` if None.
     """
     keras.utils.set_random_seed(settings.run.seed)
-    encoder = encoder or build_encoder(settings)
-    return registry.CAPTIONERS[settings.model.model](
-        encoder,
-        feature_size=encoder.feature_size,
-        vocabulary_size=vocabulary_size,
-        units=settings.model.units,
-        embedding_size=settings.model.embedding_size,
-        dropout=settings.model.dropout,
-        image_dropout=settings.model.image_dropout,
-        attention=settings.model.attention,
-        tie_embeddings=settings.model.tie_embeddings,
-        label_smoothing=settings.training.label_smoothing,
+    captioner: Captioner = registry.CAPTIONERS[settings.model.model].of(
+        encoder or build_encoder(settings), vocabulary_size, settings
     )
+    captioner.marks = marks or captioner.marks
+    captioner.train_only(settings.model.train)
+    return captioner
 
 
 def decoding_of(settings: Settings) -> Decoding:

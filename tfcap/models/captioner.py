@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import tfcap.quiet  # noqa: F401
 
 import keras
 from keras import ops
 
-from tfcap.models.generation import Decoding, Marks, generate
+from tfcap.data.text import PAD, Marks
+from tfcap.errors import InputError
+from tfcap.models.encoders import Encoder
+from tfcap.models.generation import Decoding, generate
+from tfcap.settings import ModelSettings, Settings
 
-PAD = 0
+# The parts that --train lets learn.
+_TRAINED = {
+    "all": ("encoder", "projection", "decoder"),
+    "encoder": ("encoder",),
+    "decoder": ("projection", "decoder"),
+    "projection": ("projection",),
+    "lora": ("projection", "lora"),
+}
 
 Tensor = Any
 
@@ -19,11 +30,11 @@ Tensor = Any
 class Captioner(keras.Model):
     """An image encoder and a caption decoder.
 
-    A subclass gives `decoder_logits`, `logits_layer`, `start` and `step`; the rest is here. Shapes: B images, C
-    captions an image, T tokens, V words, D feature width.
+    A subclass gives `of`, `parts`, `decoder_logits`, `logits_layer`, `start` and `step`; the rest is here. Shapes: B
+    images, C captions an image, T tokens, V words, D feature width.
 
     Attributes:
-      marks: the ids of its vocabulary that are no words; those of `tfcap.data.text` unless a subclass says otherwise.
+      marks: the ids of its vocabulary that are no words; those of `WordTokenizer` unless another is set.
     """
 
     marks = Marks()
@@ -33,12 +44,36 @@ class Captioner(keras.Model):
         self.encoder = encoder
         self.label_smoothing = label_smoothing
 
+    @classmethod
+    def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
+        """Returns the captioner that the settings describe; its decoder is pretrained where they name a checkpoint."""
+        raise NotImplementedError
+
+    @classmethod
+    def sees_regions(cls, model: ModelSettings) -> bool:
+        """Returns whether it is made for features [B, R, D], of the regions of an image."""
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, list[keras.layers.Layer]]:
+        """Returns its layers but the encoder as "decoder" and "projection", and as "lora" where it has adapters."""
+        raise NotImplementedError
+
+    def train_only(self, train: str) -> None:
+        """Freezes all but the parts that --train names; raises InputError if it has no adapters that were to train."""
+        parts = self.parts()
+        if train == "lora" and "lora" not in parts:
+            raise InputError(f"{type(self).__name__} has no adapters to train", received="--train=lora")
+        self.encoder.trainable = "encoder" in _TRAINED[train]
+        for name, layers in parts.items():  # the adapters after the decoder that they lie in
+            for layer in layers:
+                layer.trainable = name in _TRAINED[train]
+
     def encode(self, images: Tensor) -> Tensor:
         """Returns the features float32 [B, D], or [B, R, D] of R regions, of images uint8 [B, S, S, 3]."""
         return ops.cast(self.encoder(self.encoder.preprocess(images)), "float32")
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
-        """Returns the next word's logits float32 [B, T, V] after each of the tokens int32 [B, T]."""
+        """Returns the next word's logits float32 [B, T, V] after each of the tokens int32 [B, T], none of them PAD."""
         raise NotImplementedError
 
     def start(self, features: Tensor) -> list[Tensor]:
@@ -46,7 +81,7 @@ class Captioner(keras.Model):
         raise NotImplementedError
 
     def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Returns logits float32 [B, V] and the next state, after the tokens int32 [B]."""
+        """Returns logits float32 [B, V] and the next state, after the tokens int32 [B], none of them PAD."""
         raise NotImplementedError
 
     @property
@@ -63,15 +98,16 @@ class Captioner(keras.Model):
           inputs: `tokens` int32 with `features` [B, D] or `images` uint8 [B, S, S, 3].
           predictions: returns also what `next_words` gives.
         """
-        log_probs, targets = self.next_words(inputs, training)
-        losses = -ops.take_along_axis(log_probs, targets[..., None], axis=-1)[..., 0]
+        log_probs, words, mask = self.next_words(inputs, training)
+        losses = -ops.take_along_axis(log_probs, words[..., None], axis=-1)[..., 0]
         if training and self.label_smoothing:
             losses = (1 - self.label_smoothing) * losses - self.label_smoothing * ops.mean(log_probs, axis=-1)
-        mask = ops.cast(targets != PAD, "float32")
-        return (losses * mask, mask, log_probs, targets) if predictions else (losses * mask, mask)
+        return (losses * mask, mask, log_probs, words) if predictions else (losses * mask, mask)
 
-    def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor]:
-        """Returns each next word's log-probabilities float32 [..., T-1, V] and the words int32 [..., T-1] themselves.
+    def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns each next word's log-probabilities, the words themselves and where there is one.
+
+        That is float32 [..., T-1, V], int32 [..., T-1], which is 0 after a caption's end, and float32 [..., T-1].
 
         Args:
           inputs: as of `call`; tokens [B, T] or [B, C, T] give the leading axes.
@@ -82,10 +118,15 @@ class Captioner(keras.Model):
         if len(shape) == 3:
             features = ops.repeat(features, shape[1], axis=0)
             tokens = ops.reshape(tokens, [-1, shape[2]])
-        log_probs = ops.log_softmax(ops.cast(self.decoder_logits(features, tokens[:, :-1], training), "float32"))
-        targets = tokens[:, 1:]
-        length = shape[-1] - 1
-        return ops.reshape(log_probs, [*shape[:-1], length, -1]), ops.reshape(targets, [*shape[:-1], length])
+        words = ops.maximum(tokens, 0)
+        log_probs = ops.log_softmax(ops.cast(self.decoder_logits(features, words[:, :-1], training), "float32"))
+        mask = ops.cast(tokens[:, 1:] != PAD, "float32")
+        of_words = [*shape[:-1], shape[-1] - 1]
+        return (
+            ops.reshape(log_probs, [*of_words, -1]),
+            ops.reshape(words[:, 1:], of_words),
+            ops.reshape(mask, of_words),
+        )
 
     def generate(
         self, features: Tensor, max_tokens: int, decoding: Decoding, rows: Tensor | None = None

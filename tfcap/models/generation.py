@@ -18,30 +18,13 @@ import tfcap.quiet  # noqa: F401
 import numpy as np
 from keras import ops
 
+from tfcap.data.text import PAD, Marks
 from tfcap.models.word_choice import draw, within_top_p, without, without_repeats
 
 Tensor = Any
 Step = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
 
-PAD, BEGIN, END, UNKNOWN = range(4)
 _NEVER = -1e9
-
-
-@dataclasses.dataclass(frozen=True)
-class Marks:
-    """The ids of a vocabulary that are no words of a caption.
-
-    Attributes:
-      begin: what every caption starts with.
-      end: what ends it; it may be the same.
-      pad: what follows the end; a vocabulary that has none gives its end.
-      never: ids that are never generated.
-    """
-
-    begin: int = BEGIN
-    end: int = END
-    pad: int = PAD
-    never: tuple[int, ...] = (PAD, BEGIN, UNKNOWN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +78,7 @@ def generate(
       rows: int32 [B], numbers that the draws of the images depend on; 0 to B - 1 if None.
 
     Returns:
-      token ids int32 [B, P + new_tokens], the prompt first, pad after the end; scores float32 [B], the sum of the
+      token ids int32 [B, P + new_tokens], the prompt first, PAD after the end; scores float32 [B], the sum of the
       log-probabilities that the decoder gives the generated tokens / their number ** length_penalty.
     """
     prompt = ops.cast(prompt, "int32")
@@ -111,7 +94,7 @@ def word_by_word(
     """Takes the likeliest word at each step, or draws it; as `generate`, which says what the arguments are."""
     batch, first = ops.shape(prompt)[0], prompt.shape[1]
     total = first + new_tokens
-    tokens = ops.concatenate([prompt, ops.full([batch, new_tokens], marks.pad, dtype="int32")], axis=1)
+    tokens = ops.concatenate([prompt, ops.full([batch, new_tokens], PAD, dtype="int32")], axis=1)
     ended = ops.zeros([batch], dtype="bool")
     nothing = ops.zeros([batch], dtype="float32")
 
@@ -121,7 +104,8 @@ def word_by_word(
     def extend(
         t: Tensor, tokens: Tensor, ended: Tensor, score: Tensor, length: Tensor, *state: Tensor
     ) -> tuple[Tensor, ...]:
-        logits, new_state = step(ops.take(tokens, t - 1, axis=1), list(state))
+        last = ops.maximum(ops.take(tokens, t - 1, axis=1), 0)  # whatever follows an end changes nothing
+        logits, new_state = step(last, list(state))
         logits = ops.cast(logits, "float32")
         allowed = without_repeats(without(logits, marks.never), tokens, t, decoding.no_repeat_ngram)
         if decoding.temperature:
@@ -131,7 +115,7 @@ def word_by_word(
         gain = ops.take_along_axis(logits, word[:, None], axis=1)[:, 0] - ops.logsumexp(logits, axis=-1)
         score = score + ops.where(ended, 0.0, gain)
         length = length + ops.where(ended, 0.0, 1.0)
-        word = ops.where(ended, marks.pad, word)
+        word = ops.where(ended, PAD, word)
         tokens = ops.where(ops.arange(total) == t, word[:, None], tokens)
         return t + 1, tokens, ops.logical_or(ended, word == marks.end), score, length, *new_state
 
@@ -198,7 +182,7 @@ def beam_search(
 def _start(prompt: Tensor, marks: Marks, new_tokens: int, beams: int) -> _Beams:
     """Returns the beams before the first step: all alike, so that all but the first are ruled out of it."""
     batch = ops.shape(prompt)[0]
-    blank = ops.full([batch, new_tokens], marks.pad, dtype="int32")
+    blank = ops.full([batch, new_tokens], PAD, dtype="int32")
     tokens = ops.repeat(ops.concatenate([prompt, blank], axis=1)[:, None], beams, axis=1)
     return _Beams(
         tokens,

@@ -18,9 +18,9 @@ import keras_hub
 import numpy as np
 from keras import ops
 
+from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.checkpoints import Checkpoint
-from tfcap.models.generation import Marks
 from tfcap.models.weight_table import Arrays, Row, Transform, bias_of_heads, fill, norm, row
 
 Tensor = Any
@@ -114,8 +114,8 @@ class GPT2(keras.Model):
 
     @property
     def marks(self) -> Marks:
-        """What begins and ends a text; there is no pad, so the end follows itself."""
-        return Marks(self.shape.bos_token_id, self.shape.eos_token_id, self.shape.eos_token_id, never=())
+        """What begins and ends a text."""
+        return Marks(self.shape.bos_token_id, self.shape.eos_token_id, never=())
 
     def words(self, tokens: Tensor) -> Tensor:
         """Returns the vectors [B, T, D] of tokens int32 [B, T], without their positions."""

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1703.09137.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import tfcap.quiet  # noqa: F401
 
@@ -15,6 +15,8 @@ from keras import ops
 
 from tfcap.models.captioner import Captioner
 from tfcap.models.dropout import Dropout
+from tfcap.models.encoders import Encoder
+from tfcap.settings import ModelSettings, Settings
 
 Tensor = Any
 
@@ -175,8 +177,36 @@ class LSTMCaptioner(Captioner):
             self.region_projection.build((None, None, feature_size))
         self.built = True
 
+    @classmethod
+    def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
+        model = settings.model
+        return cls(
+            encoder,
+            feature_size=encoder.feature_size,
+            vocabulary_size=vocabulary_size,
+            units=model.units,
+            embedding_size=model.embedding_size,
+            dropout=model.dropout,
+            image_dropout=model.image_dropout,
+            attention=model.attention,
+            tie_embeddings=model.tie_embeddings,
+            label_smoothing=settings.training.label_smoothing,
+        )
+
+    @classmethod
+    def sees_regions(cls, model: ModelSettings) -> bool:
+        return model.attention
+
+    def parts(self) -> dict[str, list[keras.layers.Layer]]:
+        decoder = [self.embedding, self.lstm, *([] if self.tie_embeddings else [self.vocabulary_logits])]
+        return {
+            "decoder": decoder,
+            "projection": [self.projection, *([self.region_projection] if self.attention else [])],
+        }
+
     def start(self, features: Tensor, training: bool = False) -> list[Tensor]:
-        pooled = ops.mean(features, axis=1) if self.attention else features
+        # Of regions that it does not attend to, because another captioner's encoder gives them, it sees the mean.
+        pooled = ops.mean(features, axis=1) if len(features.shape) == 3 else features
         projected = self.projection(self.drop_image(pooled, training=training))
         h, c = ops.split(ops.cast(projected, "float32"), 2, axis=-1)
         state = [ops.tanh(h), c]

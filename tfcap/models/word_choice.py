@@ -48,7 +48,7 @@ def without_repeats(scores: Tensor, tokens: Tensor, t: Tensor, size: int) -> Ten
     for place in range(size - 1):
         present = ops.take(tokens, ops.minimum(first + place, tokens.shape[-1] - 1), axis=1)
         matches = ops.logical_and(matches, tokens[:, place : place + windows] == present[:, None])
-    forbidden = tokens[:, size - 1 :]  # [N, windows], the word that ends each
+    forbidden = ops.maximum(tokens[:, size - 1 :], 0)  # [N, windows], the word that ends each
     rows = ops.broadcast_to(ops.arange(ops.shape(tokens)[0])[:, None], ops.shape(forbidden))
     places = ops.stack([ops.cast(rows, "int32"), forbidden], axis=-1)
     counts = ops.scatter(places, ops.cast(matches, "float32"), ops.shape(scores))

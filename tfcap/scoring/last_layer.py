@@ -12,7 +12,6 @@ import keras
 import tensorflow as tf
 
 from tfcap.errors import InputError
-from tfcap.models.captioner import PAD
 from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.taps import Taps, recording, without_rule
@@ -41,10 +40,8 @@ class LastLayerGradientNorm(GradientNorm):
             examples = inputs["weights"].shape[0]
             mapping = list(zip(values, [*parameters, *state], strict=True))
             with keras.StatelessScope(state_mapping=mapping), _record(layer, examples, _unwatched) as taps:
-                log_probs, words = model.next_words(dict(inputs), training=False)
-                weights = token_weights(
-                    tf.cast(words != PAD, tf.float32), inputs["weights"], self.settings.token_reduction
-                )
+                log_probs, words, mask = model.next_words(dict(inputs), training=False)
+                weights = token_weights(mask, inputs["weights"], self.settings.token_reduction)
                 wrong = tf.exp(log_probs) - tf.one_hot(words, log_probs.shape[-1])
                 return _norms(layer, taps, tf.reshape(wrong * weights[..., None], taps.outputs[-1].shape))
 

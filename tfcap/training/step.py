@@ -18,7 +18,6 @@ import tfcap.quiet  # noqa: F401
 import keras
 import tensorflow as tf
 
-from tfcap.models.captioner import PAD
 from tfcap.models.dropout import STATE
 
 Tensors = Sequence[tf.Tensor]
@@ -203,8 +202,7 @@ def example_word_means(
     def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tf.Tensor:
         variables = [*model.trainable_variables, *model.non_trainable_variables]
         with keras.StatelessScope(state_mapping=list(zip(variables, [*parameters, *state], strict=True))):
-            log_probs, words = model.next_words(dict(inputs), training=False)
-        mask = tf.cast(words != PAD, tf.float32)
+            log_probs, words, mask = model.next_words(dict(inputs), training=False)
         return tf.reduce_sum(
             statistic(log_probs, words) * token_weights(mask, inputs["weights"], token_reduction), [1, 2]
         )
