@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from tfcap.errors import InputError
+from tfcap.models.lora import LowRank, adapt
 from tfcap.models.lstm import HoistedLSTM
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
@@ -33,6 +34,14 @@ class Net(keras.Model):
 def _with_lora(layer, shape):
     layer.build(shape)
     layer.enable_lora(2, lora_alpha=3)
+    return layer
+
+
+def _low_rank(layer, *shapes):
+    layer.build(*shapes)
+    if isinstance(layer, layers.Dense):
+        return LowRank(layer, 2, 3.0)
+    adapt(layer, 2, 3.0)
     return layer
 
 
@@ -157,6 +166,13 @@ ROWS = {
         (layers.EinsumDense,),
         lambda: [layers.GroupQueryAttention(2, 4, 2)],
         lambda parts, x: parts[0](x, x),
+    ),
+    "dense, low-rank pair": Row((), lambda: [_low_rank(layers.Dense(5), (None, 3, 4))]),
+    "attention, low-rank pairs": Row(
+        (), lambda: [_low_rank(layers.MultiHeadAttention(2, 3), (None, 3, 4), (None, 3, 4))], lambda p, x: p[0](x, x)
+    ),
+    "transformer decoder of KerasHub, low-rank pairs": Row(
+        (), lambda: [_low_rank(keras_hub.layers.TransformerDecoder(8, 2, activation="gelu"), (None, 3, 4))]
     ),
     "transformer decoder of KerasHub": Row(
         (layers.EinsumDense, layers.LayerNormalization),
