@@ -122,9 +122,8 @@ def _pair(base: Layer, rank: int) -> tuple[tuple[Any, ...], dict[str, Any], tupl
     if base.activation not in (None, keras.activations.linear):
         raise ValueError(f"No low-rank pair is known for {base.path}, which has an activation")
     if isinstance(base, keras.layers.Dense):
-        down = {"units": rank, "use_bias": False}
-        up = {"units": base.units, "use_bias": False}
-        return (None, base.kernel.shape[0]), down, (None, rank), up, "xr,ry->xy"
+        narrow, wide = ({"units": units, "use_bias": False} for units in (rank, base.units))
+        return (None, base.kernel.shape[0]), narrow, (None, rank), wide, "xr,ry->xy"
     inputs, kernel, output = re.split(",|->", base.equation.replace(" ", ""))
     summed = "".join(c for c in kernel if c not in output)
     made = "".join(c for c in kernel if c not in inputs)
