@@ -45,6 +45,14 @@ def _low_rank(layer, *shapes):
     return layer
 
 
+def _llama_block():
+    (block,) = keras_hub.models.Llama3Backbone(
+        vocabulary_size=2, num_layers=1, num_query_heads=2, num_key_value_heads=1, hidden_dim=4, intermediate_dim=3
+    ).transformer_layers
+    adapt(block, 2, 3.0)
+    return block
+
+
 def _attention(parts, x):
     mix, scale, cross = parts
     return cross(scale(mix(x, x, use_causal_mask=True)), x[:, :2])
@@ -174,6 +182,7 @@ ROWS = {
     "transformer decoder of KerasHub, low-rank pairs": Row(
         (), lambda: [_low_rank(keras_hub.layers.TransformerDecoder(8, 2, activation="gelu"), (None, 3, 4))]
     ),
+    "block of a Llama of KerasHub, low-rank pairs": Row((), lambda: [_llama_block()]),
     "transformer decoder of KerasHub": Row(
         (layers.EinsumDense, layers.LayerNormalization),
         lambda: [keras_hub.layers.TransformerDecoder(8, 2, activation="gelu")],
