@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tfcap.data.subword_files import read_subwords
+from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
 from tfcap.files import file_hash, hash_of
 
@@ -30,39 +32,22 @@ class ClipTokenizer:
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
         """Reads vocab.json with merges.txt, or tokenizer.json; raises InputError where they are missing or damaged."""
-        from transformers import CLIPTokenizer
-
-        files = next((form for form in _FORMS if all((folder / name).is_file() for name in form)), None)
-        if files is None:
-            raise InputError(
-                f"{folder} has no tokenizer", expected="vocab.json and merges.txt, or tokenizer.json, of a CLIP"
-            )
-        try:
-            self._tokenizer = CLIPTokenizer.from_pretrained(str(folder), local_files_only=True)
-            known = self._tokenizer.get_vocab()
-        except Exception as error:  # noqa: BLE001 - the Rust library behind it raises bare Exception for damaged files
-            raise InputError(
-                f"The tokenizer in {folder} cannot be read ({str(error)[:160]})",
-                expected=" and ".join(files) + " of a CLIP",
-            ) from None
-        if _BEGIN not in known or _END not in known or len(known) <= 2:
+        files = read_subwords(folder)
+        if (files.names["bos_token"], files.names["eos_token"]) != (_BEGIN, _END):
             raise InputError(
                 f"The tokenizer in {folder} is of another model",
-                received=f"{len(known)} tokens",
-                expected=f"tokens with {_BEGIN} and {_END} among them",
+                received=f"texts between {files.names['bos_token']} and {files.names['eos_token']}",
+                expected=f"{_BEGIN} and {_END}",
             )
-        self.max_tokens, self.end, self.highest = max_tokens, int(known[_END]), max(known.values())
+        self._subwords = SubwordTokenizer(files, max_tokens)
+        self.max_tokens, self.end, self.highest = max_tokens, self._subwords.marks.end, len(self._subwords) - 1
         present = [folder / name for form in _FORMS for name in form if (folder / name).is_file()]
         self.hash = hash_of([file_hash(path) for path in present], max_tokens)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Returns int32 [N, max_tokens]: begin, tokens, end, and ends after it; a longer text loses its last tokens."""
-        tokens = np.full([len(texts), self.max_tokens], self.end, np.int32)
-        if texts:
-            found = self._tokenizer(list(texts), truncation=True, max_length=self.max_tokens)["input_ids"]
-            for row, ids in zip(tokens, found, strict=True):
-                row[: len(ids)] = ids
-        return tokens
+        tokens = self._subwords.encode(texts)
+        return np.where(tokens == self._subwords.marks.pad, np.int32(self.end), tokens)
 
     def lengths(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the number of tokens up to the first end, int64 [N], of int32 [N, max_tokens]."""

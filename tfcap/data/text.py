@@ -54,6 +54,7 @@ class WordTokenizer:
       marks: the ids that are no words.
     """
 
+    saved_as = "vocabulary.txt"
     marks = Marks()
 
     def __init__(self, words: Sequence[str], max_tokens: int) -> None:
