@@ -224,7 +224,7 @@ def export_best(prep: Preparation) -> None:
     if not prep.settings.evaluation.export or target.exists() or not prep.replicas.is_chief:
         return
     # Built outside the strategy: a SavedModel is of one device.
-    model = _with_best_weights(prep, build_captioner(prep.settings, len(prep.tokenizer)))
+    model = _with_best_weights(prep, build_captioner(prep.settings, len(prep.tokenizer), marks=prep.tokenizer.marks))
     with atomic_folder(target) as folder:
         export.save(
             folder,

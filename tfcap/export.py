@@ -9,7 +9,7 @@ import tfcap.quiet  # noqa: F401
 import tensorflow as tf
 
 from tfcap.data.images import MAX_PIXELS, decode
-from tfcap.data.text import WordTokenizer
+from tfcap.data.subwords import Tokenizer
 from tfcap.models.captioner import Captioner
 from tfcap.models.generation import Decoding
 
@@ -20,7 +20,7 @@ _PNG_HEADER_BYTES = 24  # signature, then length, name and the first two fields 
 class CaptioningService(tf.Module):
     """The serving graph: header check, decoding, resizing, captioning and detokenisation."""
 
-    def __init__(self, model: Captioner, tokenizer: WordTokenizer, decoding: Decoding, *, image_size: int) -> None:
+    def __init__(self, model: Captioner, tokenizer: Tokenizer, decoding: Decoding, *, image_size: int) -> None:
         super().__init__()
         self._parameters = [variable.value for variable in model.variables]  # tracked, so that they are saved
         self._model, self._tokenizer = model, tokenizer
@@ -73,7 +73,7 @@ def checked(encoded: tf.Tensor) -> tf.Tensor:
         return tf.identity(encoded)
 
 
-def save(folder: Path, model: Captioner, tokenizer: WordTokenizer, decoding: Decoding, *, image_size: int) -> None:
+def save(folder: Path, model: Captioner, tokenizer: Tokenizer, decoding: Decoding, *, image_size: int) -> None:
     """Writes the SavedModel with the signature `serving_default` into `folder`."""
     service = CaptioningService(model, tokenizer, decoding, image_size=image_size)
     tf.saved_model.save(service, str(folder), signatures={"serving_default": service.caption})

@@ -21,12 +21,14 @@ from tfcap.data.pairs import Pairs
 from tfcap.data.pipeline import Batch, Captions, Inputs, SequentialBatches, TrainingBatches
 from tfcap.data.record_index import Examples
 from tfcap.data.records import Records
+from tfcap.data.subwords import Tokenizer, tokenizer_in
 from tfcap.data.text import WordTokenizer
 from tfcap.errors import InputError
 from tfcap.evaluation.tokenizer import tokenize
 from tfcap.files import locked
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
+from tfcap.models.checkpoints import folder_of
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
 from tfcap.run_folder import RunFolder, remove_partials_under
@@ -75,11 +77,7 @@ class Preparation:
         self.progress = settings.run.progress and self.replicas.is_chief
         built = self.chief_first(lambda: tfrecords_builder.build(settings.data, self.progress))
         self.records = {split: Records(built, split, settings.data.limit) for split in SPLITS}
-        self.tokenizer = WordTokenizer.fit(
-            (text for texts in self.records["train"].captions for text in texts),
-            settings.data.min_word_count,
-            settings.data.max_tokens,
-        )
+        self.tokenizer = self._tokenizer()
         pairs = settings.selection.level == "pair"
         self.examples: dict[str, Examples] = {
             split: Pairs(self.records[split]) if pairs else self.records[split] for split in ("train", "validation")
@@ -90,8 +88,17 @@ class Preparation:
             lambda: self.folder.describe({split: records.fingerprint for split, records in self.records.items()})
         )
         if self.replicas.is_chief:
-            self.tokenizer.save(self.folder / "vocabulary.txt")
+            self.tokenizer.save(self.folder / self.tokenizer.saved_as)
         self.scoring = self._scoring_folder()
+
+    def _tokenizer(self) -> Tokenizer:
+        """Returns the tokenizer that the settings name, or one of the words of the train split."""
+        model, data = self.settings.model, self.settings.data
+        for flag, where in (("tokenizer", model.tokenizer), ("checkpoint", model.checkpoint)):
+            if where:
+                return tokenizer_in(folder_of(where, flag), data.max_tokens)
+        texts = (text for texts in self.records["train"].captions for text in texts)
+        return WordTokenizer.fit(texts, data.min_word_count, data.max_tokens)
 
     def _check_before_writing(self) -> None:
         """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""
@@ -168,9 +175,7 @@ class Preparation:
                 received=f"--teacher={run_dir}",
                 expected="the folder of a finished run",
             )
-        vocabulary = run_dir / "vocabulary.txt"
-        known = WordTokenizer.load(vocabulary, self.tokenizer.max_tokens).words if vocabulary.is_file() else ()
-        if known != self.tokenizer.words:
+        if tokenizer_in(run_dir, self.tokenizer.max_tokens).hash != self.tokenizer.hash:
             raise InputError(
                 "The teacher knows other words",
                 received=f"--teacher={run_dir}",
@@ -238,7 +243,7 @@ class Preparation:
             train = "decoder" if settings.model.freeze_encoder else "all"
             settings = settings.replace(model=name, checkpoint="", train=train)
         with self.replicas.strategy.scope():
-            return build_captioner(settings, len(self.tokenizer), self.encoder)
+            return build_captioner(settings, len(self.tokenizer), self.encoder, self.tokenizer.marks)
 
     def _with_seed(self, seed: int | None) -> Settings:
         return self.settings if seed is None else self.settings.replace(seed=seed)

@@ -94,7 +94,7 @@ def test_texts_are_those_of_transformers(both):
     _, ours, theirs = both
     long = SubwordTokenizer(ours._files, 200)
     tokens = long.encode(CAPTIONS)
-    said = [theirs.decode(row[row != NO_PAD], skip_special_tokens=True) for row in tokens]
+    said = [theirs.decode(row[row != PAD], skip_special_tokens=True) for row in tokens]
     assert long.decode(tokens) == [text.strip(" \t\n\v\f\r") for text in said]
     assert long.decode(tokens)[0] == CAPTIONS[0]
 
@@ -117,7 +117,7 @@ def test_decoding_in_a_graph_equals_decoding_in_python_on_any_ids(both):
     ids = np.concatenate([_random_ids(ours, 300), ours.encode(CAPTIONS)])
     ids[::3, 0] = ours.marks.begin
     ids[1::5, 7] = ours.marks.end
-    ids[2::5, 9:11] = NO_PAD, len(ours) + 3
+    ids[2::5, 9:11] = PAD, len(ours) + 3
     texts = ours.decode(ids)
     assert _in_graph(ours, ids) == texts
     assert [text.decode() for text in ours.decode_in_graph(tf.constant(ids[:9])).numpy()] == texts[:9]

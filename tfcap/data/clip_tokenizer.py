@@ -13,6 +13,7 @@ import numpy as np
 
 from tfcap.data.subword_files import read_subwords
 from tfcap.data.subwords import SubwordTokenizer
+from tfcap.data.text import PAD
 from tfcap.errors import InputError
 from tfcap.files import file_hash, hash_of
 
@@ -47,7 +48,7 @@ class ClipTokenizer:
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Returns int32 [N, max_tokens]: begin, tokens, end, and ends after it; a longer text loses its last tokens."""
         tokens = self._subwords.encode(texts)
-        return np.where(tokens == self._subwords.marks.pad, np.int32(self.end), tokens)
+        return np.where(tokens == PAD, np.int32(self.end), tokens)
 
     def lengths(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the number of tokens up to the first end, int64 [N], of int32 [N, max_tokens]."""

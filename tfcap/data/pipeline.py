@@ -22,7 +22,8 @@ import tensorflow as tf  # isort: skip
 from tfcap.data import draws
 from tfcap.data.images import Augmentation, decode
 from tfcap.data.records import Records
-from tfcap.data.text import PAD, WordTokenizer
+from tfcap.data.subwords import Tokenizer
+from tfcap.data.text import PAD
 
 Batch = dict[str, np.ndarray]
 
@@ -39,7 +40,7 @@ class Captions:
       start: int64 [N + 1]; the captions of record n are rows start[n] to start[n + 1].
     """
 
-    def __init__(self, records: Records, tokenizer: WordTokenizer) -> None:
+    def __init__(self, records: Records, tokenizer: Tokenizer) -> None:
         counts = [len(texts) for texts in records.captions]
         self.start = np.concatenate([[0], np.cumsum(counts)])
         self.tokens = tokenizer.encode([text for texts in records.captions for text in texts])

@@ -87,15 +87,24 @@ class Checkpoint:
 
 
 def open_checkpoint(where: str, flag: str) -> Checkpoint:
-    """Returns the checkpoint in a folder, or that of hf://user/name[@revision], which is downloaded once.
-
-    The environment variable HF_ENDPOINT names another hub.
+    """Returns the checkpoint in the folder of `folder_of`.
 
     Raises:
       InputError: there is none, its files are damaged, or its weights are in a format that can run code.
     """
+    return Checkpoint(folder_of(where, flag), where)
+
+
+def folder_of(where: str, flag: str) -> Path:
+    """Returns the folder that a user names, or that of hf://user/name[@revision], which is downloaded once.
+
+    The environment variable HF_ENDPOINT names another hub.
+
+    Raises:
+      InputError: there is none.
+    """
     if where.startswith(HUB):
-        return Checkpoint(_downloaded(where, flag), where)
+        return _downloaded(where, flag)
     folder = Path(where).expanduser()
     if not where or not folder.is_dir():
         raise InputError(
@@ -103,7 +112,7 @@ def open_checkpoint(where: str, flag: str) -> Checkpoint:
             received=f"--{flag}={where}",
             expected=f"a folder with config.json and *.safetensors, or {HUB}user/name",
         )
-    return Checkpoint(folder, where)
+    return folder
 
 
 def _downloaded(where: str, flag: str) -> Path:

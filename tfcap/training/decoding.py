@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfcap.data.pipeline import Inputs, SequentialBatches
-from tfcap.data.text import WordTokenizer
+from tfcap.data.subwords import Tokenizer
 from tfcap.models.captioner import Captioner
 from tfcap.models.generation import Decoding
 from tfcap.progress import progress_bar
@@ -23,7 +23,7 @@ class Decoder:
     def __init__(
         self,
         model: Captioner,
-        tokenizer: WordTokenizer,
+        tokenizer: Tokenizer,
         replicas: Replicas,
         decoding: Decoding,
         *,
