@@ -3,7 +3,7 @@
 HELP = {
     "model": "The captioner.",
     "encoder": "The image encoder; vgg19_lstm has vgg19 unless another is said, also on scenes.",
-    "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP a folder or hf://user/name"
+    "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP and ViT a folder or hf://user/name"
     " in the form of Hugging Face.",
     "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
     "train": "The part that trains: all; the encoder; the decoder, with the projection in front of it; the projection;"

@@ -606,6 +606,9 @@ KINDS = {
     "CLIP as an encoder without weights": Kind(
         "read from a checkpoint.*--encoder_weights=imagenet", _changed(encoder="clip_vit_b32")
     ),
+    "ViT as an encoder without weights": Kind(
+        "read from a checkpoint of ViT.*--encoder_weights=imagenet", _changed(encoder="vit")
+    ),
     "CLIP of another shape as ViT-B/32": Kind(
         "is no ViT-B/32.*--encoder=clip_vit",
         _clip(lambda place: place.arguments(encoder="clip_vit_b32", encoder_weights="clip"), lambda clip: None),

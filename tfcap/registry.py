@@ -65,6 +65,8 @@ ENCODERS = Registry(
         "small_resnet": "tfcap.models.encoders:SmallResNet",
         "clip_vit_b32": "tfcap.models.clip_encoders:ClipVitB32",
         "clip_vit": "tfcap.models.clip_encoders:ClipVit",
+        "vit_b16": "tfcap.models.vit:VitB16",
+        "vit": "tfcap.models.vit:Vit",
     },
 )
 SCORES = Registry(

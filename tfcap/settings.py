@@ -154,7 +154,9 @@ class SelectionSettings(_Group):
 class ModelSettings(_Group):
     model: str = _field("resnet50_lstm", choices=registry.CAPTIONERS)
     encoder: str = _field(None, choices=registry.ENCODERS)
-    encoder_weights: str = _field(None, unit="imagenet, none, a .weights.h5 file; for CLIP a folder or hf://user/name")
+    encoder_weights: str = _field(
+        None, unit="imagenet, none, a .weights.h5 file; for CLIP and ViT a folder or hf://user/name"
+    )
     freeze_encoder: bool = _field(None)
     train: str = _field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
     checkpoint: str = _field("", unit="folder, or hf://user/name[@revision]")

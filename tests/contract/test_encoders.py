@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.models.toy_clip import write_clip
+from tests.models.toy_vit import write_vit
 from tfcap import registry
 from tfcap.models.encoders import Encoder
 
@@ -23,6 +24,8 @@ ROWS: dict[str, str | Callable[..., str]] = {
     "small_resnet": "none",
     "clip_vit_b32": "none",
     "clip_vit": lambda folder: str(write_clip(folder, side=SIZE)),
+    "vit_b16": "none",
+    "vit": lambda folder: str(write_vit(folder, image_size=SIZE)),
 }
 SLOW = {"resnet50"}
 

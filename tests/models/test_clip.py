@@ -216,8 +216,8 @@ def test_b32_is_what_its_name_says():
     images = np.zeros([1, 64, 64, 3], np.uint8)
     assert encoder(encoder.preprocess(images)).shape == (1, 512) and encoder.feature_size == 512
     published = clip.VisionShape()
-    encoder._check_shape(published, "published")
-    count = sum(int(np.prod(variable.shape)) for variable in encoder.vision.variables_filled())
+    encoder.PROMISE.check(published, "published")
+    count = sum(int(np.prod(variable.shape)) for variable in encoder.vision.weights)
     assert count == 87_849_216 - (50 - 5) * 768  # of openai/clip-vit-base-patch32, less the positions of 64 pixels
 
 
@@ -228,7 +228,7 @@ def test_a_captioner_takes_it_frozen_or_not(folder, attention):
     frozen = build_captioner(Settings().replace(**said).resolve(), 9)
     trained = build_captioner(Settings().replace(**said, freeze_encoder=False).resolve(), 9)
     more = len(trained.trainable_variables) - len(frozen.trainable_variables)
-    assert more == len(trained.encoder.vision.variables_filled())
+    assert more == len(trained.encoder.vision.weights)
     inputs = {"images": IMAGES[:2], "tokens": np.array([[1, 4, 2], [1, 5, 2]], np.int32)}
     losses, _ = frozen({name: tf.constant(array) for name, array in inputs.items()})
     assert losses.shape == (2, 2) and np.isfinite(losses).all()

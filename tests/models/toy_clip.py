@@ -56,7 +56,7 @@ def toy_clip(seed: int = 0, side: int = SIDE) -> DualEncoder:
     keras.utils.set_random_seed(seed)
     model = DualEncoder(VisionShape(**{**VISION, "image_size": side}), TextShape(**TEXT), D)
     rng = np.random.default_rng(seed)
-    for variable in model.variables_filled():
+    for variable in model.weights:
         variable.assign(variable.numpy() + rng.normal(scale=0.3, size=variable.shape))
     return model
 

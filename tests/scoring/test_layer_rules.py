@@ -11,7 +11,10 @@ import tensorflow as tf
 
 from tfcap.errors import InputError
 from tfcap.models.lora import LowRank, adapt
+from tfcap.models.clip import VisionShape, VisionTower
 from tfcap.models.lstm import HoistedLSTM
+from tfcap.models.transformer_shapes import ImageShape
+from tfcap.models.vit import VitTower
 from tfcap.scoring.layer_rules import instantiate
 from tfcap.scoring.rules import RULES
 from tfcap.scoring.taps import recording, rules_for
@@ -87,6 +90,16 @@ def _tied(**arguments):
 
 def _one(kind, *arguments, shape=(3, 4), **named):
     return Row((kind,), lambda: [kind(*arguments, **named)], shape=shape)
+
+
+TOY = {"hidden_size": 6, "intermediate_size": 5, "num_hidden_layers": 1, "num_attention_heads": 2}
+TOY |= {"image_size": 4, "patch_size": 2}
+
+
+def _tower(make):
+    types = (layers.Conv2D, layers.Embedding, keras_hub.layers.PositionEmbedding)
+    types += (layers.LayerNormalization, layers.EinsumDense, layers.Dense)
+    return Row(types, lambda: [make()], lambda parts, x: parts[0].patches(x) * parts[0](x)[:, None, :1], (4, 4, 3))
 
 
 def _masked(kind, **arguments):
@@ -183,6 +196,8 @@ ROWS = {
         (), lambda: [_low_rank(keras_hub.layers.TransformerDecoder(8, 2, activation="gelu"), (None, 3, 4))]
     ),
     "block of a Llama of KerasHub, low-rank pairs": Row((), lambda: [_llama_block()]),
+    "image tower of ViT": _tower(lambda: VitTower(ImageShape(**TOY), {})),
+    "image tower of CLIP": _tower(lambda: VisionTower(VisionShape(**TOY), 3, {})),
     "transformer decoder of KerasHub": Row(
         (layers.EinsumDense, layers.LayerNormalization),
         lambda: [keras_hub.layers.TransformerDecoder(8, 2, activation="gelu")],

@@ -15,7 +15,8 @@ from tfcap.data.clip_tokenizer import ClipTokenizer
 from tfcap.errors import InputError
 from tfcap.files import hash_of
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
-from tfcap.models.clip import BUFFERS, TextShape, TextTower, VisionShape, VisionTower, said_of, shape_of
+from tfcap.models.clip import BUFFERS, TextShape, TextTower, VisionShape, VisionTower, said_of
+from tfcap.models.transformer_shapes import shape_of
 from tfcap.models.weight_table import Row, fill, row
 
 Tensor = Any
@@ -51,10 +52,6 @@ class DualEncoder(keras.Model):
         """Returns the table of its weights."""
         return [row("logit_scale", self.logit_scale), *self.vision.rows(), *self.text.rows()]
 
-    def variables_filled(self) -> list[Any]:
-        """Returns the variables that a checkpoint fills."""
-        return [self.logit_scale, *self.vision.variables_filled(), *self.text.weights]
-
 
 @dataclasses.dataclass(frozen=True)
 class Pretrained:
@@ -85,7 +82,7 @@ def pretrained(where: str, flag: str = "dual_encoder") -> Pretrained:
     tokenizer = ClipTokenizer(checkpoint.folder, text.max_position_embeddings)
     _check_tokenizer(tokenizer, text, checkpoint)
     model = DualEncoder(vision, text, size, preprocessing)
-    fill(model.rows(), checkpoint, model.variables_filled(), BUFFERS)
+    fill(model.rows(), checkpoint, model.weights, BUFFERS)
     colours = [model.vision.mean.tolist(), model.vision.deviation.tolist()]
     return Pretrained(model, tokenizer, hash_of(checkpoint.hash(), tokenizer.hash, colours))
 
