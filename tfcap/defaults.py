@@ -20,8 +20,8 @@ _FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
 # Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
 OWN_ENCODER = {"vgg19_lstm": "vgg19"}
 # Captioners with an encoder of their own on photographs, or on any data set if it comes out of their --checkpoint.
-_ON_PHOTOGRAPHS: dict[str, str] = {}
-_IN_CHECKPOINT: dict[str, str] = {}
+_ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llama": "vit_b16"}
+_IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
 # Parts of a captioner that --train names, and in which the encoder learns too.
 _ENCODER_TRAINS = ("all", "encoder")
 

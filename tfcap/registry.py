@@ -53,6 +53,10 @@ CAPTIONERS = Registry(
     "captioner",
     {
         "resnet50_lstm": "tfcap.models.lstm:LSTMCaptioner",
+        "clip_gpt2": "tfcap.models.prefix_lm:PrefixCaptioner",
+        "vit_gpt2": "tfcap.models.vit_gpt2:CrossAttentionCaptioner",
+        "git": "tfcap.models.git_captioner:GITCaptioner",
+        "vit_llama": "tfcap.models.vit_llama:LlamaCaptioner",
         "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: defaults.OWN_ENCODER
     },
 )
@@ -67,6 +71,7 @@ ENCODERS = Registry(
         "clip_vit": "tfcap.models.clip_encoders:ClipVit",
         "vit_b16": "tfcap.models.vit:VitB16",
         "vit": "tfcap.models.vit:Vit",
+        "git_vit": "tfcap.models.git_checkpoint:GITVit",
     },
 )
 SCORES = Registry(

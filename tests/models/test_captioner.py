@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from tfcap.models.captioner import Captioner
+from tfcap.models.generation import Marks
 
 V, D = 7, 3
 TOKENS = np.array([[1, 5, 2, 0, 0], [1, 4, 6, 5, 2], [1, 2, 0, 0, 0]], np.int32)
@@ -75,6 +76,19 @@ def test_images_are_encoded_where_no_features_are_given():
     images = np.array([[3, 1, 4], [1, 5, 9], [2, 6, 5]], np.uint8)
     losses, _ = model({"tokens": tf.constant(TOKENS), "images": tf.constant(images)})
     np.testing.assert_array_equal(losses, _losses(model, features=images.astype(np.float32))[0])
+
+
+def test_a_vocabulary_without_a_pad_takes_another_number_for_it():
+    class Unpadded(Linear):
+        marks = Marks(pad=-1)
+
+        def decoder_logits(self, features, tokens, training):
+            return super().decoder_logits(features, ops.maximum(tokens, 0), training)
+
+    losses, mask = _losses(Unpadded(), np.where(TOKENS == 0, -1, TOKENS))
+    np.testing.assert_array_equal(losses, _losses(Linear())[0])
+    np.testing.assert_array_equal(mask, MASK)
+    assert _losses(Unpadded())[1].min() == 1  # 0 is a word there
 
 
 def test_adding_padding_changes_no_loss():

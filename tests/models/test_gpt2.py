@@ -100,7 +100,7 @@ def test_captions_follow_a_prefix_of_vectors_and_depend_on_it(model, beams):
         ({"eos_token_id": 30}, "eos_token_id=30"),
         ({"activation_function": "relu"}, "activation_function='relu'"),
         ({"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
-        ({"add_cross_attention": True}, "add_cross_attention=True"),
+        ({"add_cross_attention": 1}, "add_cross_attention=1"),
     ],
 )
 def test_a_configuration_that_is_not_covered_is_refused(changes, named):

@@ -74,7 +74,7 @@ def _theirs(model, new_tokens: int, prompts: np.ndarray = PROMPTS, **more) -> tu
 def _ours(
     model: GPT2, new_tokens: int, prompts: np.ndarray = PROMPTS, never: tuple[int, ...] = (), xla: bool = False, **more
 ) -> tuple[np.ndarray, np.ndarray]:
-    marks, decoding = dataclasses.replace(model.marks, never=never), Decoding(**more)
+    marks, decoding = dataclasses.replace(model.marks, pad=model.marks.end, never=never), Decoding(**more)
 
     @tf.function(jit_compile=xla)
     def run(prompt):

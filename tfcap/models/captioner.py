@@ -35,9 +35,11 @@ class Captioner(keras.Model):
 
     Attributes:
       marks: the ids of its vocabulary that are no words; those of `WordTokenizer` unless another is set.
+      max_tokens: of a caption at most, begin and end included, where the decoder's state has room for so many only.
     """
 
     marks = Marks()
+    max_tokens: int | None = None
 
     def __init__(self, encoder: keras.Model, label_smoothing: float = 0.0) -> None:
         super().__init__(name="captioner")
@@ -64,7 +66,9 @@ class Captioner(keras.Model):
         if train == "lora" and "lora" not in parts:
             raise InputError(f"{type(self).__name__} has no adapters to train", received="--train=lora")
         self.encoder.trainable = "encoder" in _TRAINED[train]
-        for name, layers in parts.items():  # the adapters after the decoder that they lie in
+        for name, layers in parts.items():
+            if train == "lora" and name == "decoder":
+                continue  # which they lie in, and which is frozen since they were put there
             for layer in layers:
                 layer.trainable = name in _TRAINED[train]
 
@@ -96,7 +100,7 @@ class Captioner(keras.Model):
 
         Args:
           inputs: `tokens` int32 with `features` [B, D] or `images` uint8 [B, S, S, 3].
-          predictions: returns also what `next_words` gives.
+          predictions: returns also the log-probabilities and the words that `next_words` gives.
         """
         log_probs, words, mask = self.next_words(inputs, training)
         losses = -ops.take_along_axis(log_probs, words[..., None], axis=-1)[..., 0]
@@ -111,6 +115,9 @@ class Captioner(keras.Model):
 
         Args:
           inputs: as of `call`; tokens [B, T] or [B, C, T] give the leading axes.
+
+        Returns:
+          float32 [..., T-1, V]; int32 [..., T-1], some word in padding; float32 [..., T-1], 0 in padding, else 1.
         """
         features = inputs["features"] if "features" in inputs else self.encode(inputs["images"])
         tokens = inputs["tokens"]
@@ -134,6 +141,7 @@ class Captioner(keras.Model):
         """Returns token ids int32 [B, max_tokens], the begin mark first, and scores float32 [B].
 
         A score is the sum of the log-probabilities of a caption's tokens / their number ** length_penalty.
+        Raises InputError for more tokens than there is room for.
 
         Args:
           features: as of `encode`.
@@ -141,5 +149,11 @@ class Captioner(keras.Model):
           decoding: how the next word is chosen.
           rows: int32 [B], numbers of the images, of which draws are a function; their places in the batch if None.
         """
+        if self.max_tokens is not None and max_tokens > self.max_tokens:
+            raise InputError(
+                "The captioner was made for shorter captions",
+                received=f"{max_tokens} tokens",
+                expected=f"at most {self.max_tokens}",
+            )
         prompt = ops.full([ops.shape(features)[0], 1], self.marks.begin, dtype="int32")
         return generate(self.start(features), self.step, prompt, self.marks, max_tokens - 1, decoding, rows)

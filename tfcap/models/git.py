@@ -10,7 +10,7 @@ V = vocab_size.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import tfcap.quiet  # noqa: F401
 
@@ -18,8 +18,8 @@ import keras
 import keras_hub
 from keras import ops
 
+from tfcap.data.text import Marks
 from tfcap.errors import InputError
-from tfcap.models.generation import Marks
 from tfcap.models.weight_table import Row, bias_of_heads, into_heads, linear, norm, out_of_heads, row
 
 Tensor = Any
@@ -28,6 +28,8 @@ Tensor = Any
 @dataclasses.dataclass(frozen=True)
 class GITShape:
     """The transformer of a config.json, under its names; what is not said there is that of every published GIT."""
+
+    FAMILY: ClassVar[str] = "GIT"
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -38,6 +40,13 @@ class GITShape:
     bos_token_id: int = 101
     eos_token_id: int = 102
     layer_norm_eps: float = 1e-12
+
+
+SHAPES = {
+    "tiny": GITShape(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2),
+    "small": GITShape(hidden_size=256, intermediate_size=1024, num_hidden_layers=4, num_attention_heads=4),
+    "base": GITShape(),  # that of git-base, and of git-large, whose image tower alone is larger
+}
 
 
 class GIT(keras.Model):
@@ -84,8 +93,8 @@ class GIT(keras.Model):
 
     @property
     def marks(self) -> Marks:
-        """What begins and ends a caption, and follows its end."""
-        return Marks(self.shape.bos_token_id, self.shape.eos_token_id, pad=0, never=())
+        """What begins and ends a caption."""
+        return Marks(self.shape.bos_token_id, self.shape.eos_token_id, never=())
 
     def image_tokens(self, features: Tensor) -> Tensor:
         """Returns the tokens [B, R, D] of an image with the features [B, R, F]."""

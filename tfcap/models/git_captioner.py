@@ -5,17 +5,23 @@ Source: Wang et al. 2022, https://arxiv.org/abs/2205.14100.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
+
+import dataclasses
 
 import tfcap.quiet  # noqa: F401
 
 import keras
 
-from tfcap.errors import InputError
+from tfcap.data.text import Marks
 from tfcap.models.captioner import Captioner
+from tfcap.models.checkpoints import open_checkpoint
 from tfcap.models.dropout import Dropout
-from tfcap.models.generation import Decoding, Marks
-from tfcap.models.git import GIT
+from tfcap.models.encoders import Encoder
+from tfcap.models.git import GIT, SHAPES
+from tfcap.models.git_checkpoint import load_git
+from tfcap.models.transformer_shapes import named_shape
+from tfcap.settings import ModelSettings, Settings
 
 Tensor = Any
 
@@ -29,7 +35,7 @@ class GITCaptioner(Captioner):
       max_tokens: of a caption at most, begin and end included: the room of the decoder's cache.
       dropout: of the words' vectors and of the last block's outputs.
       image_dropout: of the projected regions.
-      marks: of the vocabulary; the decoder's if None. Their pad is 0, as of every GIT.
+      marks: of the vocabulary; the decoder's if None.
     """
 
     def __init__(
@@ -50,6 +56,32 @@ class GITCaptioner(Captioner):
         self.drop_output = Dropout(dropout, name="drop_output")
         self.built = True
 
+    @classmethod
+    def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
+        model = settings.model
+        if model.checkpoint:
+            decoder = load_git(open_checkpoint(model.checkpoint, "checkpoint"))
+        else:
+            shape = named_shape(SHAPES, model.shape, "GIT")
+            decoder = GIT(dataclasses.replace(shape, vocab_size=vocabulary_size), encoder.feature_size)
+        return cls(
+            encoder,
+            decoder,
+            settings.data.max_tokens,
+            model.dropout,
+            model.image_dropout,
+            settings.training.label_smoothing,
+        )
+
+    @classmethod
+    def sees_regions(cls, model: ModelSettings) -> bool:
+        return True
+
+    def parts(self) -> dict[str, list[keras.layers.Layer]]:
+        decoder = self.decoder
+        words = [decoder.embedding, decoder.positions, decoder.word_norm, *decoder.blocks, decoder.vocabulary_logits]
+        return {"decoder": words, "projection": [decoder.projection, decoder.image_norm]}
+
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         image = self.drop_image(self.decoder.image_tokens(_regions(features)), training=training)
         words = self.drop_words(self.decoder.words(tokens), training=training)
@@ -65,17 +97,6 @@ class GITCaptioner(Captioner):
     @property
     def logits_layer(self) -> keras.layers.Layer:
         return self.decoder.vocabulary_logits
-
-    def generate(
-        self, features: Tensor, max_tokens: int, decoding: Decoding, rows: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        if max_tokens > self.max_tokens:
-            raise InputError(
-                "The captioner was made for shorter captions",
-                received=f"{max_tokens} tokens",
-                expected=f"at most {self.max_tokens}",
-            )
-        return super().generate(features, max_tokens, decoding, rows)
 
 
 def _regions(features: Tensor) -> Tensor:

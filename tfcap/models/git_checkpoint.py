@@ -5,17 +5,19 @@ Source: Wang et al. 2022, https://arxiv.org/abs/2205.14100.
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
 
 from tfcap.errors import InputError
-from tfcap.files import hash_of
 from tfcap.models.checkpoints import Checkpoint
-from tfcap.models.clip import VisionShape, VisionTower, said_of, shape_of
-from tfcap.models.encoders import Encoder
+from tfcap.models.clip import VisionShape, VisionTower, said_of
 from tfcap.models.git import GIT, GITShape
+from tfcap.models.tower_encoder import TowerEncoder
+from tfcap.models.transformer_shapes import ImageShape, shape_of
 from tfcap.models.weight_table import Row, fill
 
 Tensor = Any
@@ -32,44 +34,53 @@ _ONLY = {
     "tie_word_embeddings": False,
 }
 
+
+
+@dataclasses.dataclass(frozen=True)
+class GITVisionShape(VisionShape):
+    """The image tower of a GIT; what is not said in config.json is that of git-base."""
+
+    FAMILY = "GIT"
+
+    patch_size: int = 16
+
+
 # The image towers of microsoft/git-base and git-large, which differ in nothing else: 177 and 394 million weights.
-BASE = VisionShape(patch_size=16)
-LARGE = VisionShape(1024, 4096, 24, 16, patch_size=14)
+BASE = GITVisionShape()
+LARGE = GITVisionShape(1024, 4096, 24, 16, patch_size=14)
 
 
-class GITEncoder(Encoder):
-    """GIT's image tower: the class token and then the patches, row by row, after the last norm: [B, 1 + patches, F]."""
+class GITVit(TowerEncoder):
+    """The image tower of the GIT that --encoder_weights names: the class token's vector after the last norm [B, F].
 
-    def __init__(self, tower: VisionTower) -> None:
-        super().__init__(name="encoder")
-        self.regions = True
-        self.vision = tower
-        self.built = True
+    With `regions` it gives all tokens, the class token first and then the patches row by row, [B, 1 + patches, F]:
+    what GIT's decoder sees.
+    """
 
-    @property
-    def feature_size(self) -> int:
-        return self.vision.shape.hidden_size
+    FAMILY = "GIT"
 
-    def preprocess(self, images: Tensor) -> Tensor:
-        return self.vision.preprocess(images)
+    def shape_in(self, checkpoint: Checkpoint) -> ImageShape:
+        check_kind(checkpoint.config, checkpoint.origin)
+        return shape_of(GITVisionShape, said_of(checkpoint, "vision"), checkpoint.origin)
+
+    def tower(self, shape: ImageShape, checkpoint: Checkpoint | None) -> VisionTower:
+        preprocessing = checkpoint.optional_json("preprocessor_config.json") if checkpoint else {}
+        tower = VisionTower(shape, None, preprocessing)
+        if checkpoint is not None:
+            fill(tower.rows(_TOWER), checkpoint, tower.weights, rf"(?!{re.escape(_TOWER)}).*|{BUFFERS}")
+        return tower
 
     def call(self, images: Tensor) -> Tensor:
-        return self.vision.patches(images)
-
-    def weights_hash(self) -> str:
-        """Returns a digest of the weights, and of what else of the checkpoint changes the features."""
-        return hash_of(super().weights_hash(), *self.vision.besides_weights())
+        return self.vision.patches(images) if self.regions else self.vision(images)
 
 
-def load_git(checkpoint: Checkpoint) -> tuple[GITEncoder, GIT]:
-    """Returns the image encoder and the decoder of a checkpoint; raises InputError if it holds something else."""
+def load_git(checkpoint: Checkpoint) -> GIT:
+    """Returns the decoder of a checkpoint; raises InputError if it holds something else."""
     shape = decoder_shape_of(checkpoint.config, checkpoint.origin)
-    said = {"patch_size": BASE.patch_size, **said_of(checkpoint, "vision")}
-    tower_shape = shape_of(VisionShape, said, checkpoint.origin, "GIT")
-    tower = VisionTower(tower_shape, None, checkpoint.optional_json("preprocessor_config.json"))
-    decoder = GIT(shape, tower_shape.hidden_size, tower_shape.layer_norm_eps)
-    fill(rows_of(tower, decoder), checkpoint, [*tower.variables_filled(), *decoder.weights], BUFFERS)
-    return GITEncoder(tower), decoder
+    tower = shape_of(GITVisionShape, said_of(checkpoint, "vision"), checkpoint.origin)
+    decoder = GIT(shape, tower.hidden_size, tower.layer_norm_eps)
+    fill(decoder.rows(), checkpoint, decoder.weights, rf"{re.escape(_TOWER)}.*|{BUFFERS}")
+    return decoder
 
 
 def rows_of(tower: VisionTower, decoder: GIT) -> list[Row]:
@@ -77,8 +88,8 @@ def rows_of(tower: VisionTower, decoder: GIT) -> list[Row]:
     return [*tower.rows(_TOWER), *decoder.rows()]
 
 
-def decoder_shape_of(said: Mapping[str, Any], origin: str) -> GITShape:
-    """Returns the shape that config.json says; raises InputError if that is no GIT, or one that is not covered."""
+def check_kind(said: Mapping[str, Any], origin: str) -> None:
+    """Raises InputError if config.json describes no GIT, or one that is not covered."""
     if said.get("num_image_with_embedding") is not None:
         raise InputError(
             f"{origin} is a GIT of videos, which is not covered",
@@ -92,7 +103,12 @@ def decoder_shape_of(said: Mapping[str, Any], origin: str) -> GITShape:
             received=", ".join(wrong),
             expected=", ".join(f"{name}={only!r}" for name, only in _ONLY.items()),
         )
-    shape: GITShape = shape_of(GITShape, said, origin, "GIT")
+
+
+def decoder_shape_of(said: Mapping[str, Any], origin: str) -> GITShape:
+    """Returns the shape that config.json says; raises InputError if that is no GIT, or one that is not covered."""
+    check_kind(said, origin)
+    shape: GITShape = shape_of(GITShape, said, origin)
     if max(shape.bos_token_id, shape.eos_token_id) >= shape.vocab_size:
         raise InputError(
             f"config.json of {origin} describes no GIT",

@@ -1,6 +1,7 @@
-"""GPT-2 as a decoder behind anything: vectors in front of words, and one word at a time with a cache.
+"""GPT-2 as a decoder: behind vectors in front of the words, or beside a memory; one word at a time with a cache.
 
-Source: Radford et al. 2019, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf.
+Source: Radford et al. 2019, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf;
+with attention to a memory in every block as in Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.3.
 The blocks are KerasHub's; the weights come from a checkpoint with the names of Hugging Face, and a test holds all of it
 against PyTorch.
 """
@@ -15,27 +16,28 @@ import tfcap.quiet  # noqa: F401
 
 import keras
 import keras_hub
-import numpy as np
 from keras import ops
 
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
-from tfcap.models.checkpoints import Checkpoint
-from tfcap.models.weight_table import Arrays, Row, Transform, bias_of_heads, fill, norm, row
+from tfcap.models.checkpoints import Checkpoint, open_checkpoint
+from tfcap.models.gpt2_table import block_rows
+from tfcap.models.transformer_shapes import named_shape
+from tfcap.models.weight_table import Row, fill, norm, row
+from tfcap.settings import Settings
 
 Tensor = Any
 
 # Masks and a copy of the tied embedding, which some versions of transformers saved.
-BUFFERS = r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight"
+BUFFERS = r"(decoder\.)?((transformer\.)?h\.\d+\.(attn|crossattention)\.(bias|masked_bias)|lm_head\.weight)"
 # What else a config.json may say, and how these blocks do it.
 _ONLY = {
     "activation_function": "gelu_new",
     "scale_attn_weights": True,
     "scale_attn_by_inverse_layer_idx": False,
-    "add_cross_attention": False,
     "tie_word_embeddings": True,
 }
-_MAY_BE_0 = ("n_inner", "bos_token_id", "eos_token_id")
+_MAY_BE_0 = ("n_inner", "bos_token_id", "eos_token_id", "add_cross_attention")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,24 @@ class GPT2Shape:
     bos_token_id: int = 50256
     eos_token_id: int = 50256
     layer_norm_epsilon: float = 1e-5
+    add_cross_attention: bool = False
+
+    def check_room(self, tokens: int) -> None:
+        """Raises InputError if there are no positions for so many tokens, a prefix included."""
+        if tokens > self.n_positions:
+            raise InputError(
+                "The decoder has no positions for so many tokens",
+                received=f"{tokens} tokens",
+                expected=f"at most n_positions={self.n_positions}",
+            )
+
+
+SHAPES = {
+    "tiny": GPT2Shape(n_positions=128, n_embd=64, n_layer=2, n_head=2),
+    "small": GPT2Shape(n_positions=256, n_embd=256, n_layer=4, n_head=4),
+    "base": GPT2Shape(),  # that of the smallest published one: 124 million weights
+    "large": GPT2Shape(n_embd=1024, n_layer=24, n_head=16),  # gpt2-medium: 355 million
+}
 
 
 def shape_of(said: Mapping[str, Any], origin: str) -> GPT2Shape:
@@ -83,7 +103,9 @@ def shape_of(said: Mapping[str, Any], origin: str) -> GPT2Shape:
 class GPT2(keras.Model):
     """Vectors [B, T, D] to hidden vectors and logits; words are vectors by the embedding that also makes the logits.
 
-    There is no dropout in the blocks. Shapes: B rows, T tokens, P of a prefix, D = n_embd, V = vocab_size.
+    With `add_cross_attention` each block attends, between its own attention and its feed-forward layer, to a memory
+    [B, R, D], such as an image's regions; every pass is then given one. There is no dropout in the blocks.
+    Shapes: B rows, T tokens, P of a prefix, R places of a memory, D = n_embd, V = vocab_size.
     """
 
     def __init__(self, shape: GPT2Shape, dtype: Any = None) -> None:
@@ -108,8 +130,11 @@ class GPT2(keras.Model):
         ]
         self.norm = keras.layers.LayerNormalization(epsilon=shape.layer_norm_epsilon, dtype=dtype, name="norm")
         self.embedding.build((None, None))
-        for layer in (self.positions, *self.blocks, self.norm):
-            layer.build((None, None, shape.n_embd))
+        vectors = (None, None, shape.n_embd)
+        for layer in (self.positions, self.norm):
+            layer.build(vectors)
+        for block in self.blocks:
+            block.build(vectors, vectors if shape.add_cross_attention else None)
         self.built = True
 
     @property
@@ -117,41 +142,66 @@ class GPT2(keras.Model):
         """What begins and ends a text."""
         return Marks(self.shape.bos_token_id, self.shape.eos_token_id, never=())
 
+    @property
+    def width(self) -> int:
+        """D, the width of its vectors."""
+        return self.shape.n_embd
+
     def words(self, tokens: Tensor) -> Tensor:
         """Returns the vectors [B, T, D] of tokens int32 [B, T], without their positions."""
         return self.embedding(tokens)
 
-    def call(self, vectors: Tensor, training: bool = False) -> Tensor:
-        """Returns the hidden vectors [B, T, D] of vectors [B, T, D], each of which sees those before it."""
+    def call(self, vectors: Tensor, memory: Tensor | None = None, training: bool = False) -> Tensor:
+        """Returns the hidden vectors [B, T, D] of vectors [B, T, D], each of which sees those before it.
+
+        Args:
+          memory: [B, R, D], all of which every vector sees; None without cross-attention.
+
+        Raises:
+          InputError: there are no positions for so many vectors.
+        """
+        self.shape.check_room(vectors.shape[1])
         x = vectors + self.positions(vectors)
         for block in self.blocks:
-            x = block(x, training=training)
+            x = block(x, memory, training=training)
         return self.norm(x)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Returns the next word's logits float32 [..., V] of hidden vectors [..., D]."""
         return self.embedding(hidden, reverse=True)
 
-    def empty_state(self, batch: Any, tokens: int) -> list[Tensor]:
+    def empty_state(self, batch: Any, tokens: int, memory: Tensor | None = None) -> list[Tensor]:
         """Returns the state in which nothing was seen yet, with room for so many tokens of each of the batch's rows.
 
-        Each block has a cache [B, 2, tokens, heads, D / heads] of keys and values; the last part, int32 [B], counts
-        what is in it.
+        Each block has a cache [B, 2, tokens, heads, D / heads] of keys and values; with cross-attention also one
+        [B, 2, R, heads, D / heads] of its memory [B, R, D]; the last part, int32 [B], counts what was seen.
+
+        Raises:
+          InputError: there are no positions for so many tokens.
         """
+        self.shape.check_room(tokens)
         heads = self.shape.n_head
         size = [batch, 2, tokens, heads, self.shape.n_embd // heads]
         caches = [ops.zeros(size, dtype=self.compute_dtype) for _ in self.blocks]
+        if memory is not None:
+            caches += [_keys_and_values(block, memory) for block in self.blocks]
         return [*caches, ops.zeros([batch], dtype="int32")]
 
     def extend(self, vectors: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Returns the hidden vectors [B, P, D] and the state after vectors [B, P, D] that follow what it has seen."""
-        *caches, seen = state
+        caches, memories, seen = state[: len(self.blocks)], state[len(self.blocks) : -1], state[-1]
         place = seen[0]
         x, moved = vectors + self.positions(vectors, start_index=place), []
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block(x, self_attention_cache=cache, self_attention_cache_update_index=place)
+        for block, cache, memory in zip(self.blocks, caches, memories or [None] * len(caches), strict=True):
+            x, cache, *_ = block(
+                x,
+                None if memory is None else x,  # in the memory's place, which is not read where its cache is given
+                self_attention_cache=cache,
+                self_attention_cache_update_index=place,
+                cross_attention_cache=memory,
+            )
             moved.append(cache)
-        return self.norm(x), [*moved, seen + vectors.shape[1]]
+        return self.norm(x), [*moved, *memories, seen + vectors.shape[1]]
 
     def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Returns the next word's logits float32 [B, V] after the tokens int32 [B], and the state."""
@@ -163,7 +213,7 @@ class GPT2(keras.Model):
         rows = [row(f"{prefix}wte.weight", self.embedding.embeddings)]
         rows += [row(f"{prefix}wpe.weight", self.positions.position_embeddings)]
         for index, block in enumerate(self.blocks):
-            rows += _block_rows(block, f"{prefix}h.{index}.", self.shape.n_head)
+            rows += block_rows(block, f"{prefix}h.{index}.", self.shape.n_head)
         return [*rows, *norm(f"{prefix}ln_f", self.norm)]
 
 
@@ -175,50 +225,19 @@ def load_gpt2(checkpoint: Checkpoint) -> GPT2:
     return model
 
 
+def gpt2_of(settings: Settings, vocabulary_size: int, *, attends: bool = False) -> GPT2:
+    """Returns the GPT-2 of --checkpoint, or a random one of --shape, with cross-attention or without."""
+    if settings.model.checkpoint:
+        return load_gpt2(open_checkpoint(settings.model.checkpoint, "checkpoint"))
+    shape = named_shape(SHAPES, settings.model.shape, "GPT-2")
+    return GPT2(dataclasses.replace(shape, vocab_size=vocabulary_size, add_cross_attention=attends))
+
+
 def _gelu_new(x: Tensor) -> Tensor:
     return keras.activations.gelu(x, approximate=True)
 
 
-def _block_rows(block: Any, name: str, heads: int) -> list[Row]:
-    attention = block._self_attention_layer
-    three = (attention.query_dense, attention.key_dense, attention.value_dense)
-    out, bias = attention.output_dense, _joined(bias_of_heads(heads))
-    wide, narrow = block._feedforward_intermediate_dense, block._feedforward_output_dense
-    return [
-        *norm(f"{name}ln_1", block._self_attention_layer_norm),
-        Row(f"{name}attn.c_attn.weight", tuple(layer.kernel for layer in three), _joined(_heads_last(heads))),
-        Row(f"{name}attn.c_attn.bias", tuple(layer.bias for layer in three), bias),
-        row(f"{name}attn.c_proj.weight", out.kernel, _heads_first(heads)),
-        row(f"{name}attn.c_proj.bias", out.bias),
-        *norm(f"{name}ln_2", block._feedforward_layer_norm),
-        row(f"{name}mlp.c_fc.weight", wide.kernel),
-        row(f"{name}mlp.c_fc.bias", wide.bias),
-        row(f"{name}mlp.c_proj.weight", narrow.kernel),
-        row(f"{name}mlp.c_proj.bias", narrow.bias),
-    ]
-
-
-def _heads_last(heads: int) -> Transform:
-    """Returns the transform of a projection [D, D], which GPT-2 keeps as [in, out], to [D, heads, D / heads]."""
-    return Transform(
-        lambda w: [w.reshape(w.shape[0], heads, -1)], lambda values: values[0].reshape(values[0].shape[0], -1)
-    )
-
-
-def _heads_first(heads: int) -> Transform:
-    """Returns the transform of the attention's output [in, out] to [heads, D / heads, D]."""
-    return Transform(
-        lambda w: [w.reshape(heads, -1, w.shape[1])], lambda values: values[0].reshape(-1, values[0].shape[-1])
-    )
-
-
-def _joined(one: Transform) -> Transform:
-    """Returns the transform of queries, keys and values side by side in one tensor to three variables."""
-
-    def there(tensor: np.ndarray) -> Arrays:
-        return [one.to_variables(part)[0] for part in np.split(tensor, 3, axis=-1)]
-
-    def back(values: Arrays) -> np.ndarray:
-        return np.concatenate([one.to_checkpoint([value]) for value in values], axis=-1)
-
-    return Transform(there, back)
+def _keys_and_values(block: Any, memory: Tensor) -> Tensor:
+    """Returns what a block's cross-attention makes of a memory [B, R, D]: [B, 2, R, heads, D / heads]."""
+    attention = block._cross_attention_layer
+    return ops.stack([attention.key_dense(memory), attention.value_dense(memory)], axis=1)

@@ -16,6 +16,7 @@ import keras
 import keras_hub
 from keras import ops
 
+from tfcap.data.text import Marks
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.llama_shape import LlamaShape, shape_of
 from tfcap.models.weight_table import TRANSPOSED, Row, fill, into_heads, out_of_heads, row
@@ -62,9 +63,24 @@ class Llama(keras.Model):
         self.backbone.token_embedding.reverse_dtype = "float32"
         self.built = True
 
+    @property
+    def marks(self) -> Marks:
+        """What begins and ends a text."""
+        return Marks(self.shape.bos_token_id, self.shape.eos_token_id, never=())
+
+    @property
+    def width(self) -> int:
+        """D, the width of its vectors."""
+        return self.shape.hidden_size
+
+    @property
+    def embedding(self) -> keras.layers.Layer:
+        """What makes words into vectors and vectors into logits."""
+        return self.backbone.token_embedding
+
     def words(self, tokens: Tensor) -> Tensor:
         """Returns the vectors [B, T, D] of tokens int32 [B, T]."""
-        return self.backbone.token_embedding(tokens)
+        return self.embedding(tokens)
 
     def call(self, vectors: Tensor, training: bool = False) -> Tensor:
         """Returns the hidden vectors [B, T, D] of vectors [B, T, D], each of which sees those before it."""
@@ -75,7 +91,7 @@ class Llama(keras.Model):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Returns the next word's logits float32 [..., V] of hidden vectors [..., D]."""
-        return self.backbone.token_embedding(hidden, reverse=True)
+        return self.embedding(hidden, reverse=True)
 
     def empty_state(self, batch: Any, tokens: int) -> list[Tensor]:
         """Returns the state in which nothing was seen yet, with room for so many tokens of each of the batch's rows.

@@ -74,6 +74,20 @@ LLAMA_3_2_1B = LlamaShape(
 LLAMA_3_2_3B = dataclasses.replace(LLAMA_3_2_1B, hidden_size=3072, num_hidden_layers=28, num_attention_heads=24)
 
 
+SHAPES = {
+    "tiny": LlamaShape(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+    ),
+    "1b": LLAMA_3_2_1B,
+    "3b": LLAMA_3_2_3B,
+}
+
+
 def shape_of(said: Mapping[str, Any], origin: str) -> LlamaShape:
     """Returns the shape that config.json says; raises InputError if that is no Llama, or one that is not covered."""
     told = {name: value for name, value in said.items() if value is not None}

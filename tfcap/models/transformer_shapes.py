@@ -29,6 +29,13 @@ class ImageShape:
     qkv_bias: bool = True
 
 
+def named_shape(shapes: Mapping[str, Any], name: str, family: str) -> Any:
+    """Returns one of a family's shapes; raises InputError for a name that it does not have."""
+    if name not in shapes:
+        raise InputError(f"There is no {family} of that shape", received=f"--shape={name}", expected=", ".join(shapes))
+    return shapes[name]
+
+
 def shape_of(kind: Any, said: Mapping[str, Any], origin: str) -> Any:
     """Returns the shape that config.json says.
 

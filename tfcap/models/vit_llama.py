@@ -1,0 +1,43 @@
+"""The prefix captioner with a Llama for its decoder, which learns by low-rank adapters or as a whole.
+
+Source: the prefix is that of Mokady et al. 2021 (ClipCap), https://arxiv.org/abs/2111.09734, the adapters those of Hu
+et al. 2021, https://arxiv.org/abs/2106.09685.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tfcap.quiet  # noqa: F401
+
+import keras
+
+from tfcap.models.checkpoints import open_checkpoint
+from tfcap.models.llama import Llama, load_llama
+from tfcap.models.llama_shape import SHAPES
+from tfcap.models.lora import adapt
+from tfcap.models.prefix_lm import PrefixCaptioner
+from tfcap.models.transformer_shapes import named_shape
+from tfcap.settings import Settings
+
+
+class LlamaCaptioner(PrefixCaptioner):
+    """Encoder, mapper, Llama. With --train=lora every attention projection of the Llama has a pair of its own."""
+
+    @classmethod
+    def decoder_of(cls, settings: Settings, vocabulary_size: int) -> Llama:
+        model = settings.model
+        if model.checkpoint:
+            decoder = load_llama(open_checkpoint(model.checkpoint, "checkpoint"))
+        else:
+            shape = named_shape(SHAPES, model.shape, "Llama")
+            decoder = Llama(dataclasses.replace(shape, vocab_size=vocabulary_size))
+        if model.train == "lora":
+            decoder.pairs = adapt(decoder, model.lora_rank, model.lora_alpha, model.lora_dropout)
+        return decoder
+
+    def parts(self) -> dict[str, list[keras.layers.Layer]]:
+        pairs: list[Any] = getattr(self.decoder, "pairs", [])
+        adapters = {"lora": [layer for pair in pairs for layer in (pair.down, pair.up)]} if pairs else {}
+        return {**super().parts(), **adapters}
