@@ -21,7 +21,9 @@ _OF_SENTENCE_PIECES = {"Metaspace", "Replace", "ByteFallback", "Fuse", "Strip"}
 
 def cleaned_up(text: str) -> str:
     """Returns a text without the spaces before its punctuation and its contractions."""
-    return functools.reduce(lambda cleaned, change: cleaned.replace(*change), CLEAN_UP, text)
+    for found, instead in CLEAN_UP:
+        text = text.replace(found, instead)
+    return text
 
 
 def bytes_of_pieces(form: dict[str, Any]) -> Callable[[str], bytes]:
