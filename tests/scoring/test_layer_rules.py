@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from tfcap.errors import InputError
-from tfcap.models.lora import LowRank, adapt
 from tfcap.models.clip import VisionShape, VisionTower
+from tfcap.models.lora import LowRank, adapt
 from tfcap.models.lstm import HoistedLSTM
 from tfcap.models.transformer_shapes import ImageShape
 from tfcap.models.vit import VitTower

@@ -5,9 +5,8 @@ Source: Wang et al. 2022, https://arxiv.org/abs/2205.14100.
 
 from __future__ import annotations
 
-from typing import Any, Self
-
 import dataclasses
+from typing import Any, Self
 
 import tfcap.quiet  # noqa: F401
 

@@ -35,7 +35,6 @@ _ONLY = {
 }
 
 
-
 @dataclasses.dataclass(frozen=True)
 class GITVisionShape(VisionShape):
     """The image tower of a GIT; what is not said in config.json is that of git-base."""
