@@ -49,7 +49,8 @@ def shape_of(kind: Any, said: Mapping[str, Any], origin: str) -> Any:
     shape = kind(**{field.name: said[field.name] for field in fields if said.get(field.name) is not None})
     for field in fields:
         value, known = getattr(shape, field.name), type(field.default)
-        if type(value) is not known or not (value in ACTIVATIONS if known is str else known is bool or value > 0):
+        same = type(value) is known
+        if not same or not (value in ACTIVATIONS if known is str else known is bool or value > 0):
             expected = {str: " or ".join(ACTIVATIONS), bool: "true or false"}.get(known, f"{known.__name__} above 0")
             raise InputError(
                 f"config.json of {origin} describes no {kind.FAMILY}",
