@@ -34,13 +34,13 @@ def build_captioner(
 
     Args:
       encoder: shared, not copied; a new one if None.
-      marks: of the vocabulary; those of `WordTokenizer` if None.
+      marks: of the vocabulary; if None those of the checkpoint, or of `WordTokenizer`.
     """
     keras.utils.set_random_seed(settings.run.seed)
     captioner: Captioner = registry.CAPTIONERS[settings.model.model].of(
         encoder or build_encoder(settings), vocabulary_size, settings
     )
-    captioner.marks = marks or captioner.marks
+    captioner.marks = marks or (captioner.marks if settings.model.checkpoint else Marks())
     captioner.train_only(settings.model.train)
     return captioner
 

@@ -77,7 +77,7 @@ class VisionTower(VisionTransformer):
     MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
     def __init__(
-        self, shape: VisionShape, projection_size: int | None, preprocessing: Mapping[str, Any], dtype: Any = None
+        self, shape: ImageShape, projection_size: int | None, preprocessing: Mapping[str, Any], dtype: Any = None
     ) -> None:
         """Makes a tower with random weights.
 

@@ -15,7 +15,7 @@ from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.clip import BUFFERS, VisionShape, VisionTower, said_of
 from tfcap.models.dual_encoder import projection_size_of
 from tfcap.models.tower_encoder import Promise, TowerEncoder
-from tfcap.models.transformer_shapes import shape_of
+from tfcap.models.transformer_shapes import ImageShape, shape_of
 from tfcap.models.weight_table import fill
 
 Tensor = Any
@@ -36,7 +36,7 @@ class ClipVit(TowerEncoder):
     def shape_in(self, checkpoint: Checkpoint) -> VisionShape:
         return shape_of(VisionShape, _said(checkpoint), checkpoint.origin)
 
-    def tower(self, shape: VisionShape, checkpoint: Checkpoint | None) -> VisionTower:
+    def tower(self, shape: ImageShape, checkpoint: Checkpoint | None) -> VisionTower:
         if checkpoint is None:
             return VisionTower(shape, None if self.regions else 512, {})
         projects = "visual_projection.weight" in checkpoint.shapes or checkpoint.config["model_type"] == "clip"

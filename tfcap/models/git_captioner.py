@@ -37,6 +37,8 @@ class GITCaptioner(Captioner):
       marks: of the vocabulary; the decoder's if None.
     """
 
+    max_tokens: int
+
     def __init__(
         self,
         encoder: keras.Model,

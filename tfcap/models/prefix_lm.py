@@ -36,6 +36,8 @@ class PrefixCaptioner(Captioner):
       marks: of the vocabulary; the decoder's if None.
     """
 
+    max_tokens: int
+
     def __init__(
         self,
         encoder: keras.Model,

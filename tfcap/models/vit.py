@@ -85,7 +85,7 @@ class Vit(TowerEncoder):
 
     def shape_in(self, checkpoint: Checkpoint) -> ImageShape:
         config = checkpoint.config
-        encoder = config.get("encoder") if config.get("model_type") == "vision-encoder-decoder" else config
+        encoder: Any = config.get("encoder") if config.get("model_type") == "vision-encoder-decoder" else config
         kind = encoder.get("model_type") if isinstance(encoder, dict) else None
         if kind != "vit":
             raise InputError(

@@ -42,6 +42,8 @@ class CrossAttentionCaptioner(Captioner):
       marks: of the vocabulary; the decoder's if None.
     """
 
+    max_tokens: int
+
     def __init__(
         self,
         encoder: keras.Model,
@@ -56,7 +58,7 @@ class CrossAttentionCaptioner(Captioner):
         super().__init__(encoder, label_smoothing)
         self.decoder, self.max_tokens = decoder, max_tokens
         self.marks = marks or decoder.marks
-        self.projection = None
+        self.projection: Any = None
         if feature_size != decoder.shape.n_embd:
             self.projection = keras.layers.Dense(decoder.shape.n_embd, name="projection")
             self.projection.build((None, None, feature_size))
@@ -67,7 +69,7 @@ class CrossAttentionCaptioner(Captioner):
     @classmethod
     def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
         model, training, max_tokens = settings.model, settings.training, settings.data.max_tokens
-        options = {
+        options: dict[str, Any] = {
             "dropout": model.dropout,
             "image_dropout": model.image_dropout,
             "label_smoothing": training.label_smoothing,
@@ -133,7 +135,7 @@ def load_vision_encoder_decoder(
 
 def _said(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns what is said of the decoder, begin and end being those that `generate` of transformers starts from."""
-    decoder = checkpoint.config.get("decoder")
+    decoder: Any = checkpoint.config.get("decoder")
     kinds = checkpoint.config.get("model_type"), decoder.get("model_type") if isinstance(decoder, dict) else None
     if kinds != ("vision-encoder-decoder", "gpt2") or not decoder.get("add_cross_attention"):
         raise InputError(
