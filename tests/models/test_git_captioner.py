@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 
 from tests.models.toy_git import TOY
+from tfcap.data.text import Marks
 from tfcap.errors import InputError
-from tfcap.models.generation import Decoding, Marks
+from tfcap.models.generation import Decoding
 from tfcap.models.git import GIT, GITShape
 from tfcap.models.git_captioner import GITCaptioner
 from tfcap.scoring.gradient_norms import GradientNorm
@@ -81,5 +82,5 @@ def test_dropout_is_in_training_alone_and_at_both_sides():
 
 def test_without_marks_of_its_own_they_are_the_decoder_s():
     model = GITCaptioner(keras.layers.Identity(), GIT(GITShape(**TOY), FEATURES), T)
-    assert (model.marks.begin, model.marks.end, model.marks.pad) == (1, 2, 0) and model.marks.never == ()
+    assert model.marks == Marks(1, 2, never=())
     assert model.logits_layer is model.decoder.vocabulary_logits

@@ -13,7 +13,7 @@ from tfcap.errors import InputError
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.clip import VisionShape, VisionTower
 from tfcap.models.git import GIT, GITShape
-from tfcap.models.git_checkpoint import BASE, decoder_shape_of, load_git, rows_of
+from tfcap.models.git_checkpoint import BASE, GITVit, decoder_shape_of, load_git, rows_of
 from tfcap.models.weight_table import tensors_of
 
 
@@ -21,6 +21,10 @@ def _written(folder, tensors, **changes):
     (folder / "config.json").write_text(json.dumps(config(**changes)), encoding="utf-8")
     save_file(tensors, folder / "model.safetensors")
     return Checkpoint(folder, "toy")
+
+
+def _encoder(folder):
+    return GITVit(str(folder), SIDE, regions=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,7 @@ def tensors(made):
 
 def test_what_is_written_is_read_again(made, tensors, tmp_path):
     tower, decoder = made
-    encoder, again = load_git(_written(tmp_path, tensors))
+    again, encoder = load_git(_written(tmp_path, tensors)), _encoder(tmp_path)
     for ours, theirs in zip([*encoder.weights, *again.weights], [*tower.weights, *decoder.weights], strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
     assert encoder.feature_size == VISION["hidden_size"] and again.image_norm.epsilon == VISION["layer_norm_eps"]
@@ -46,12 +50,13 @@ def test_what_is_written_is_read_again(made, tensors, tmp_path):
 def test_the_encoder_gives_the_class_token_and_the_patches_and_a_hash_of_what_makes_them(made, tensors, tmp_path):
     (tmp_path / "other").mkdir()
     images = np.random.default_rng(0).integers(0, 256, [2, SIDE, SIDE, 3]).astype(np.uint8)
-    encoder, _ = load_git(_written(tmp_path, tensors))
+    _written(tmp_path, tensors)
+    encoder = _encoder(tmp_path)
     features = encoder(encoder.preprocess(images))
     assert features.shape == (2, 1 + (SIDE // VISION["patch_size"]) ** 2, encoder.feature_size)
-    other, _ = load_git(_written(tmp_path / "other", tensors, vision_config=VISION | {"hidden_act": "gelu"}))
-    assert encoder.weights_hash() != other.weights_hash()
-    assert encoder.weights_hash() == load_git(Checkpoint(tmp_path, "toy"))[0].weights_hash()
+    _written(tmp_path / "other", tensors, vision_config=VISION | {"hidden_act": "gelu"})
+    assert encoder.weights_hash() != _encoder(tmp_path / "other").weights_hash()
+    assert encoder.weights_hash() == _encoder(tmp_path).weights_hash()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,8 @@ def test_a_configuration_that_is_not_covered_is_refused(changes, named):
 def test_a_tower_that_is_not_covered_is_refused(tensors, tmp_path):
     with pytest.raises(InputError, match=r"describes no GIT. Received: patch_size=\[8, 8\]"):
         load_git(_written(tmp_path, tensors, vision_config=VISION | {"patch_size": [8, 8]}))
+    with pytest.raises(InputError, match=r"describes no GIT. Received: patch_size=\[8, 8\]"):
+        _encoder(tmp_path)
 
 
 def test_weights_of_another_size_are_refused(tensors, tmp_path):

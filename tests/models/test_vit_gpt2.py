@@ -139,7 +139,7 @@ def test_the_table_fills_every_weight_and_both_directions_agree(made, tmp_path):
 )
 def test_begin_and_end_are_those_of_generation(made, tmp_path, changes, generation, marks):
     found = _loaded(_folder(tmp_path, made[FEATURES], generation, **changes)).marks
-    assert (found.begin, found.end, found.pad) == (*marks, -1)
+    assert (found.begin, found.end) == marks
 
 
 def test_a_missing_tensor_is_named(made, tmp_path):

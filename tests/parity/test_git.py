@@ -10,11 +10,13 @@ import transformers
 
 from tests.models.toy_clip import SIDE
 from tests.models.toy_git import TOY, VISION, VOCABULARY
+from tests.parity.sequences import padded
+from tfcap.data.text import PAD
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
 from tfcap.models.git import GITShape
 from tfcap.models.git_captioner import GITCaptioner
-from tfcap.models.git_checkpoint import BASE, LARGE, load_git, rows_of
+from tfcap.models.git_checkpoint import BASE, LARGE, GITVit, load_git, rows_of
 from tfcap.models.weight_table import tensors_of
 
 pytestmark = pytest.mark.parity
@@ -53,14 +55,14 @@ def both(request, tmp_path_factory):
         for parameter in theirs.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape))
     theirs.save_pretrained(folder)
-    encoder, _ = load_git(Checkpoint(folder, "toy"))
+    encoder = GITVit(str(folder), SIDE, regions=True)
     _with_ends(theirs, _pixels(encoder))
     theirs.save_pretrained(folder)
-    return theirs, load_git(Checkpoint(folder, "toy")), _pixels(encoder)
+    return theirs, (encoder, load_git(Checkpoint(folder, "toy"))), _pixels(encoder)
 
 
 def _theirs(both, new_tokens: int, prompt: np.ndarray | None = None, **options) -> tuple[np.ndarray, np.ndarray | None]:
-    """Tokens [B, P + new_tokens], pad after the end, and the scores of beams."""
+    """Tokens [B, P + new_tokens] with PAD after the end, and the scores of beams."""
     model, _, pixels = both
     ids = torch.tensor(np.full([B, 1], BEGIN) if prompt is None else prompt)
     found = model.generate(
@@ -75,8 +77,7 @@ def _theirs(both, new_tokens: int, prompt: np.ndarray | None = None, **options) 
         output_scores=True,
         **options,
     )
-    tokens = np.zeros([B, ids.shape[1] + new_tokens], int)
-    tokens[:, : found.sequences.shape[1]] = found.sequences
+    tokens = padded(found.sequences, ids.shape[1], model.config.eos_token_id, ids.shape[1] + new_tokens)
     return tokens, getattr(found, "sequences_scores", None)
 
 
@@ -126,7 +127,7 @@ def test_captions_are_several_and_end_at_several_lengths(both):
     """Otherwise the tests below would say little about images and ends."""
     tokens, _ = _theirs(both, NEW)
     assert len({tuple(row) for row in tokens}) > 2
-    assert len({int((row != 0).sum()) for row in tokens}) > 2
+    assert len({int((row != PAD).sum()) for row in tokens}) > 2
 
 
 @pytest.mark.parametrize("no_repeat", [0, 2])

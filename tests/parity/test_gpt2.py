@@ -16,6 +16,8 @@ from transformers.generation import (
 )
 
 from tests.models.toy_gpt2 import END, TOY, VOCABULARY
+from tests.parity.sequences import padded
+from tfcap.data.text import PAD
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
 from tfcap.models.gpt2 import GPT2, load_gpt2
@@ -55,7 +57,7 @@ def both(tmp_path_factory) -> tuple[transformers.GPT2LMHeadModel, GPT2]:
 
 
 def _theirs(model, new_tokens: int, prompts: np.ndarray = PROMPTS, **more) -> tuple[np.ndarray, np.ndarray | None]:
-    """Tokens [B, P + new_tokens] with the end after the end, and the scores of beams."""
+    """Tokens [B, P + new_tokens] with PAD after the end, and the scores of beams."""
     ids = torch.tensor(prompts)
     options = {"eos_token_id": END, "pad_token_id": END, "do_sample": False, "max_new_tokens": new_tokens}
     found = model.generate(
@@ -66,15 +68,14 @@ def _theirs(model, new_tokens: int, prompts: np.ndarray = PROMPTS, **more) -> tu
         **options,
         **more,
     )
-    tokens = np.full([len(prompts), prompts.shape[1] + new_tokens], END)
-    tokens[:, : found.sequences.shape[1]] = found.sequences
+    tokens = padded(found.sequences, prompts.shape[1], END, prompts.shape[1] + new_tokens)
     return tokens, getattr(found, "sequences_scores", None)
 
 
 def _ours(
     model: GPT2, new_tokens: int, prompts: np.ndarray = PROMPTS, never: tuple[int, ...] = (), xla: bool = False, **more
 ) -> tuple[np.ndarray, np.ndarray]:
-    marks, decoding = dataclasses.replace(model.marks, pad=model.marks.end, never=never), Decoding(**more)
+    marks, decoding = dataclasses.replace(model.marks, never=never), Decoding(**more)
 
     @tf.function(jit_compile=xla)
     def run(prompt):
@@ -112,7 +113,7 @@ def test_writing_the_weights_back_gives_the_checkpoint(both):
 
 def _lengths(tokens: np.ndarray) -> list[int]:
     """How many words each row has after its prompt; as many as there is room for where it does not end."""
-    return (tokens[:, P:] != END).sum(axis=1).tolist()
+    return (~np.isin(tokens[:, P:], [END, PAD])).sum(axis=1).tolist()
 
 
 def test_greedy_captions_end_at_many_lengths(both):

@@ -11,6 +11,7 @@ import transformers
 from safetensors.numpy import load_file
 
 from tests.models.toy_gpt2 import END, TOY, VOCABULARY, stirred
+from tests.parity.sequences import padded
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
@@ -58,15 +59,11 @@ def _common_word(new: np.ndarray) -> int:
 
 
 def _by_generate(model, begins: int, **options) -> np.ndarray:
-    """Tokens [B, 1 + NEW] that `generate` gives, the begin mark first and -1 after the end."""
+    """Tokens [B, 1 + NEW] that `generate` gives, the begin mark first and PAD after the end."""
     end = model.generation_config.eos_token_id
     found = model.generate(do_sample=False, max_new_tokens=NEW, pad_token_id=END if end is None else end, **options)
-    tokens = np.full([B, 1 + NEW], -1)
-    tokens[:, 0] = END
-    tokens[:, 1 : 1 + found.shape[1] - begins] = found[:, begins:]
-    ended = np.cumsum(tokens[:, 1:] == end, axis=1) - (tokens[:, 1:] == end) > 0
-    tokens[:, 1:][ended] = -1
-    return tokens
+    begin = np.full([B, 1], END)
+    return padded(np.concatenate([begin, found[:, begins:]], axis=1), 1, end, 1 + NEW)
 
 
 def _decoding(beams: int, options: dict) -> Decoding:
