@@ -15,15 +15,10 @@ from typing import Any, NoReturn
 
 from absl import flags as absl_flags
 
+from tfcap.command_settings import InspectSettings, ScoreSettings, SelectSettings, StudySettings
 from tfcap.errors import CellsFailed, InputError, TrainingDiverged
-from tfcap.settings import (
-    InspectSettings,
-    ScoreSettings,
-    SelectSettings,
-    Settings,
-    StudySettings,
-    plain_type,
-)
+from tfcap.fields import plain_type
+from tfcap.settings import Settings
 
 GROUPS = ("data", "selection", "model", "training", "evaluation", "run")  # of an experiment
 _COMMANDS: dict[str, type] = {

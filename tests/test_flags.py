@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import flags
+from tfcap.command_settings import InspectSettings, ScoreSettings, SelectSettings
 from tfcap.errors import InputError, TrainingDiverged
 from tfcap.grid import cells_of
-from tfcap.settings import InspectSettings, ScoreSettings, SelectSettings, Settings
+from tfcap.settings import Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))

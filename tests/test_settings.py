@@ -7,7 +7,8 @@ import pytest
 
 from tfcap import registry
 from tfcap.errors import InputError
-from tfcap.settings import NEUTRAL, DataSettings, Range, Settings, plain_type, several
+from tfcap.fields import Range, plain_type, several
+from tfcap.settings import NEUTRAL, DataSettings, Settings
 
 GROUPS = [field.name for field in dataclasses.fields(Settings)]
 FIELDS = [(group, field) for group in GROUPS for field in dataclasses.fields(getattr(Settings(), group))]

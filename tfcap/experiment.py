@@ -15,6 +15,7 @@ from tfcap.chosen_selector import chosen_selector
 from tfcap.data.masks import Mask
 from tfcap.errors import InputError
 from tfcap.evaluation.caption_metrics import Evaluation, evaluate
+from tfcap.fields import several
 from tfcap.files import atomic_folder, read_json, write_json
 from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
@@ -24,7 +25,7 @@ from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
 from tfcap.scores import embeddings, loaded, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
-from tfcap.settings import Settings, several
+from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
 

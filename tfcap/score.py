@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 import flags
 from tfcap import registry
+from tfcap.command_settings import ScoreSettings
 from tfcap.errors import InputError
 from tfcap.files import refusal_explained, remove_partials, scratch_folder
 from tfcap.run_folder import RunFolder, description_of
-from tfcap.settings import ScoreSettings, Settings
+from tfcap.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np

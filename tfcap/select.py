@@ -18,6 +18,7 @@ import numpy as np
 
 import flags
 from tfcap.chosen_selector import made_selector
+from tfcap.command_settings import SelectSettings
 from tfcap.data.mask_forms import SUFFIXES, check_formats, write_coco, write_ids, write_parquet
 from tfcap.data.masks import Mask
 from tfcap.errors import InputError
@@ -25,7 +26,6 @@ from tfcap.files import refusal_explained
 from tfcap.reporting.tables import aligned
 from tfcap.scored_run import ScoredRun
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
-from tfcap.settings import SelectSettings
 from tfrecords_builder import integrity
 
 _OF_RUN = ("data_dir", "selector", "selection_score", "noise_cut", "strata", "mixture", "seed", "progress")

@@ -8,135 +8,59 @@ in, and its type says what it is from then on.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tfcap import registry
 from tfcap.errors import InputError
+from tfcap.fields import Group, field
 from tfcap.files import hash_of
 
 
 @dataclasses.dataclass(frozen=True)
-class Range:
-    """What a field accepts, in words a flag's help can show and in a check."""
-
-    low: float | None = None
-    high: float | None = None
-    choices: Sequence[str] | registry.Registry | None = None
-    open_low: bool = False
-    unit: str = ""
-    several: bool = False
-
-    def __str__(self) -> str:
-        if self.choices is not None and self.several:
-            return "none or some of " + ", ".join(self.choices) + ", joined by commas"
-        if self.choices is not None:
-            return "one of " + ", ".join(self.choices)
-        words = f" {self.unit}" if self.unit else ""
-        if self.low is None:
-            return self.unit
-        if self.high is None:
-            return f"{'above' if self.open_low else 'at least'} {self.low:g}{words}"
-        return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g}]{words}"
-
-    def check(self, name: str, value: Any) -> None:
-        """Raises InputError naming the field `name` if `value` lies outside."""
-        if isinstance(self.choices, registry.Registry):
-            names = several(value) if self.several else [value]
-            for one in names:
-                self.choices.check(one)
-            if len(set(names)) < len(names):
-                raise InputError(f"--{name} names one twice", received=repr(value), expected=self)
-        elif self.choices is not None and value not in self.choices:
-            raise InputError(f"Unknown --{name}", received=repr(value), expected=self)
-        if self.low is not None:
-            too_low = value <= self.low if self.open_low else value < self.low
-            if not (value == value) or too_low or (self.high is not None and value > self.high):
-                raise InputError(f"--{name} is out of range", received=value, expected=self)
-
-
-def several(names: str) -> list[str]:
-    """Returns the names that are joined by commas; none for an empty text."""
-    return [name.strip() for name in names.split(",")] if names else []
-
-
-def _field(default: Any, **range_words: Any) -> Any:
-    return dataclasses.field(default=default, metadata={"range": Range(**range_words)})
-
-
-def plain_type(field: dataclasses.Field[Any], group: type) -> type:
-    """Returns the type of a field: str, int, float or bool."""
-    return _types(group)[field.name]
-
-
-@functools.cache  # reading annotations is slow, and a grid makes thousands of settings
-def _types(group: type) -> dict[str, type]:
-    return typing.get_type_hints(group)
-
-
-class _Group:
-    """Checks every field's type and range when an instance is made."""
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            value = getattr(self, field.name)
-            if value is None and field.default is None:
-                continue
-            expected = plain_type(field, type(self))
-            if expected is float and type(value) is int:
-                value = float(value)
-                object.__setattr__(self, field.name, value)
-            if type(value) is not expected:
-                raise InputError(f"--{field.name} has the wrong type", received=repr(value), expected=expected.__name__)
-            field.metadata["range"].check(field.name, value)
+class DataSettings(Group):
+    dataset: str = field("scenes", choices=registry.DATASETS)
+    source: str = field("", unit="folder")
+    data_dir: str = field("data", unit="folder")
+    coco_split: str = field("official", choices=("official", "karpathy", "val2017"))
+    karpathy_json: str = field("", unit="file")
+    scenes_size: int = field(2500, low=10, high=100_000, unit="images")
+    scenes_seed: int = field(0, low=0, high=2**31 - 1)
+    recipes_seed: int = field(0, low=0, high=2**31 - 1)
+    resize_shorter_side: int = field(0, low=0, high=4096, unit="pixels; 0 keeps the size")
+    shards: int = field(0, low=0, high=4096, unit="shards a split; 0 lets TFDS choose")
+    image_size: int = field(None, low=16, high=1024, unit="pixels a side")
+    max_tokens: int = field(32, low=2, high=512, unit="tokens, begin and end included")
+    min_word_count: int = field(5, low=1, high=10**6, unit="occurrences in the train split")
+    augment: str = field(None, choices=("none", "crop", "flip", "crop_flip"))
+    limit: int = field(0, low=0, high=10**9, unit="images a split; 0 takes all")
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSettings(_Group):
-    dataset: str = _field("scenes", choices=registry.DATASETS)
-    source: str = _field("", unit="folder")
-    data_dir: str = _field("data", unit="folder")
-    coco_split: str = _field("official", choices=("official", "karpathy", "val2017"))
-    karpathy_json: str = _field("", unit="file")
-    scenes_size: int = _field(2500, low=10, high=100_000, unit="images")
-    scenes_seed: int = _field(0, low=0, high=2**31 - 1)
-    recipes_seed: int = _field(0, low=0, high=2**31 - 1)
-    resize_shorter_side: int = _field(0, low=0, high=4096, unit="pixels; 0 keeps the size")
-    shards: int = _field(0, low=0, high=4096, unit="shards a split; 0 lets TFDS choose")
-    image_size: int = _field(None, low=16, high=1024, unit="pixels a side")
-    max_tokens: int = _field(32, low=2, high=512, unit="tokens, begin and end included")
-    min_word_count: int = _field(5, low=1, high=10**6, unit="occurrences in the train split")
-    augment: str = _field(None, choices=("none", "crop", "flip", "crop_flip"))
-    limit: int = _field(0, low=0, high=10**9, unit="images a split; 0 takes all")
-
-
-@dataclasses.dataclass(frozen=True)
-class SelectionSettings(_Group):
-    selector: str = _field("random", choices=registry.SELECTORS)
-    fraction: float = _field(0.75, low=0, high=1, open_low=True, unit="of the train images, or pairs")
-    level: str = _field("image", choices=("image", "pair"))
-    selection_score: str = _field("loss", choices=registry.SCORES)
-    noise_cut: float = _field(0.1, low=0, high=1, unit="of the train images")
-    strata: int = _field(50, low=1, high=1_000_000, unit="strata")
-    clusters: int = _field(0, low=0, high=10**9, unit="clusters; 0 lets the selector choose")
-    neighbours: int = _field(0, low=0, high=100_000, unit="images; 0 lets the selector choose")
-    mixture: str = _field("loss:0.5,random:0.3,k_center:0.2", unit="selector:share, joined by commas")
-    class_balanced: bool = _field(False)
-    proxy: str = _field(None, choices=registry.CAPTIONERS)
-    proxy_epochs: int = _field(None, low=0, high=100_000, unit="epochs")
-    score_seeds: int = _field(1, low=1, high=1000, unit="seeds")
-    score_epochs: str = _field("", unit="epochs, joined by commas")
-    teacher: str = _field("", unit="run folder")
-    dual_encoder: str = _field("", unit="folder, or hf://user/name[@revision]")
-    token_reduction: str = _field("mean", choices=("mean", "sum"))
-    score_batch_size: int = _field(32, low=1, high=65_536, unit="images a replica")
-    targets: int = _field(10, low=1, high=10**6, unit="groups of validation images")
-    sketch_dimensions: int = _field(1024, low=16, high=2**20, unit="dimensions, a square number")
-    sketch_type: str = _field("float16", choices=("float16", "bits"))
-    gradient_norm_fallback: str = _field("error", choices=("error", "instantiate"))
-    learnt_accuracy: float = _field(0.5, low=0, high=1, open_low=True, unit="of a caption's words")
+class SelectionSettings(Group):
+    selector: str = field("random", choices=registry.SELECTORS)
+    fraction: float = field(0.75, low=0, high=1, open_low=True, unit="of the train images, or pairs")
+    level: str = field("image", choices=("image", "pair"))
+    selection_score: str = field("loss", choices=registry.SCORES)
+    noise_cut: float = field(0.1, low=0, high=1, unit="of the train images")
+    strata: int = field(50, low=1, high=1_000_000, unit="strata")
+    clusters: int = field(0, low=0, high=10**9, unit="clusters; 0 lets the selector choose")
+    neighbours: int = field(0, low=0, high=100_000, unit="images; 0 lets the selector choose")
+    mixture: str = field("loss:0.5,random:0.3,k_center:0.2", unit="selector:share, joined by commas")
+    class_balanced: bool = field(False)
+    proxy: str = field(None, choices=registry.CAPTIONERS)
+    proxy_epochs: int = field(None, low=0, high=100_000, unit="epochs")
+    score_seeds: int = field(1, low=1, high=1000, unit="seeds")
+    score_epochs: str = field("", unit="epochs, joined by commas")
+    teacher: str = field("", unit="run folder")
+    dual_encoder: str = field("", unit="folder, or hf://user/name[@revision]")
+    token_reduction: str = field("mean", choices=("mean", "sum"))
+    score_batch_size: int = field(32, low=1, high=65_536, unit="images a replica")
+    targets: int = field(10, low=1, high=10**6, unit="groups of validation images")
+    sketch_dimensions: int = field(1024, low=16, high=2**20, unit="dimensions, a square number")
+    sketch_type: str = field("float16", choices=("float16", "bits"))
+    gradient_norm_fallback: str = field("error", choices=("error", "instantiate"))
+    learnt_accuracy: float = field(0.5, low=0, high=1, open_low=True, unit="of a caption's words")
 
     def epochs_named(self) -> list[int]:
         """Returns the epochs of --score_epochs, ascending, none if it names none; raises InputError otherwise."""
@@ -151,105 +75,91 @@ class SelectionSettings(_Group):
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSettings(_Group):
-    model: str = _field("resnet50_lstm", choices=registry.CAPTIONERS)
-    encoder: str = _field(None, choices=registry.ENCODERS)
-    encoder_weights: str = _field(
+class ModelSettings(Group):
+    model: str = field("resnet50_lstm", choices=registry.CAPTIONERS)
+    encoder: str = field(None, choices=registry.ENCODERS)
+    encoder_weights: str = field(
         None, unit="imagenet, none, a .weights.h5 file; for CLIP and ViT a folder or hf://user/name"
     )
-    freeze_encoder: bool = _field(None)
-    train: str = _field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
-    checkpoint: str = _field("", unit="folder, or hf://user/name[@revision]")
-    tokenizer: str = _field("", unit="folder, or hf://user/name[@revision]")
-    shape: str = _field(None, choices=("tiny", "small", "base", "large", "1b", "3b"))
-    mapper: str = _field("linear", choices=("linear", "mlp", "transformer"))
-    prefix_length: int = _field(10, low=1, high=1024, unit="vectors in front of the words")
-    lora_rank: int = _field(16, low=1, high=4096, unit="dimensions")
-    lora_alpha: float = _field(32.0, low=0, open_low=True, high=1e6)
-    lora_dropout: float = _field(0.1, low=0, high=0.95, unit="of the adapters' inputs dropped")
-    units: int = _field(None, low=1, high=16_384, unit="LSTM units")
-    embedding_size: int = _field(None, low=1, high=16_384, unit="dimensions")
-    attention: bool = _field(False)
-    tie_embeddings: bool = _field(None)
-    dropout: float = _field(0.3, low=0, high=0.95, unit="of the activations dropped")
-    image_dropout: float = _field(None, low=0, high=0.95, unit="of the image features dropped")
+    freeze_encoder: bool = field(None)
+    train: str = field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
+    checkpoint: str = field("", unit="folder, or hf://user/name[@revision]")
+    tokenizer: str = field("", unit="folder, or hf://user/name[@revision]")
+    shape: str = field(None, choices=("tiny", "small", "base", "large", "1b", "3b"))
+    mapper: str = field("linear", choices=("linear", "mlp", "transformer"))
+    prefix_length: int = field(10, low=1, high=1024, unit="vectors in front of the words")
+    lora_rank: int = field(16, low=1, high=4096, unit="dimensions")
+    lora_alpha: float = field(32.0, low=0, open_low=True, high=1e6)
+    lora_dropout: float = field(0.1, low=0, high=0.95, unit="of the adapters' inputs dropped")
+    units: int = field(None, low=1, high=16_384, unit="LSTM units")
+    embedding_size: int = field(None, low=1, high=16_384, unit="dimensions")
+    attention: bool = field(False)
+    tie_embeddings: bool = field(None)
+    dropout: float = field(0.3, low=0, high=0.95, unit="of the activations dropped")
+    image_dropout: float = field(None, low=0, high=0.95, unit="of the image features dropped")
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingSettings(_Group):
-    epochs: int = _field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
-    batch_size: int = _field(None, low=1, high=1_000_000, unit="images over all replicas")
-    learning_rate: float = _field(1e-3, low=0, open_low=True, high=100)
-    weight_decay: float = _field(0.01, low=0, high=100)
-    warmup_fraction: float = _field(0.05, low=0, high=1, unit="of the steps")
-    clip_norm: float = _field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
-    label_smoothing: float = _field(0.0, low=0, high=0.9)
-    validate_every: int = _field(None, low=1, high=100_000, unit="epochs")
-    checkpoint_every: int = _field(
+class TrainingSettings(Group):
+    epochs: int = field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
+    batch_size: int = field(None, low=1, high=1_000_000, unit="images over all replicas")
+    learning_rate: float = field(1e-3, low=0, open_low=True, high=100)
+    weight_decay: float = field(0.01, low=0, high=100)
+    warmup_fraction: float = field(0.05, low=0, high=1, unit="of the steps")
+    clip_norm: float = field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
+    label_smoothing: float = field(0.0, low=0, high=0.9)
+    validate_every: int = field(None, low=1, high=100_000, unit="epochs")
+    checkpoint_every: int = field(
         0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends"
     )
-    strategy: str = _field("auto", choices=("auto", "single", "mirrored", "multiworker"))
-    xla: bool = _field(True)
-    virtual_devices: int = _field(0, low=0, high=64, unit="logical CPU devices; 0 leaves the machine as it is")
-    mixed_precision: bool = _field(False)
-    track: str = _field("", choices=registry.TRACKED, several=True)
+    strategy: str = field("auto", choices=("auto", "single", "mirrored", "multiworker"))
+    xla: bool = field(True)
+    virtual_devices: int = field(0, low=0, high=64, unit="logical CPU devices; 0 leaves the machine as it is")
+    mixed_precision: bool = field(False)
+    track: str = field("", choices=registry.TRACKED, several=True)
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSettings(_Group):
-    beams: int = _field(3, low=1, high=64, unit="beams; 1 is greedy")
-    length_penalty: float = _field(1.0, low=0, high=10, unit="exponent of the caption's length")
-    early_stopping: bool = _field(False)
-    no_repeat_ngram: int = _field(0, low=0, high=64, unit="words; 0 forbids nothing")
-    temperature: float = _field(0.0, low=0, high=100, unit="of the softmax; 0 draws nothing")
-    top_p: float = _field(1.0, low=0, high=1, open_low=True, unit="of the probability")
-    eval_batch_size: int = _field(50, low=1, high=65_536, unit="images")
-    bootstrap_resamples: int = _field(1000, low=10, high=1_000_000, unit="resamples")
-    java: str = _field("auto", choices=("auto", "never", "require"))
-    samples: int = _field(12, low=1, high=100, unit="pictures in samples.png")
-    export: bool = _field(True)
+class EvaluationSettings(Group):
+    beams: int = field(3, low=1, high=64, unit="beams; 1 is greedy")
+    length_penalty: float = field(1.0, low=0, high=10, unit="exponent of the caption's length")
+    early_stopping: bool = field(False)
+    no_repeat_ngram: int = field(0, low=0, high=64, unit="words; 0 forbids nothing")
+    temperature: float = field(0.0, low=0, high=100, unit="of the softmax; 0 draws nothing")
+    top_p: float = field(1.0, low=0, high=1, open_low=True, unit="of the probability")
+    eval_batch_size: int = field(50, low=1, high=65_536, unit="images")
+    bootstrap_resamples: int = field(1000, low=10, high=1_000_000, unit="resamples")
+    java: str = field("auto", choices=("auto", "never", "require"))
+    samples: int = field(12, low=1, high=100, unit="pictures in samples.png")
+    export: bool = field(True)
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSettings(_Group):
-    run_dir: str = _field("", unit="folder")
-    scoring_dir: str = _field("", unit="folder")
-    seed: int = _field(0, low=0, high=2**31 - 1)
-    resume: bool = _field(True)
-    progress: bool = _field(True)
+class RunSettings(Group):
+    run_dir: str = field("", unit="folder")
+    scoring_dir: str = field("", unit="folder")
+    seed: int = field(0, low=0, high=2**31 - 1)
+    resume: bool = field(True)
+    progress: bool = field(True)
 
 
-# Of single commands, and so no part of an experiment.
+# What None stands for, by data set and then by encoder. `scenes` trains a small encoder from scratch in minutes.
+_FOR_SCENES: dict[str, dict[str, Any]] = {
+    "model": {"encoder": "small_resnet", "units": 256, "embedding_size": 128, "shape": "tiny"},
+    "training": {"epochs": 25, "batch_size": 50, "validate_every": 5},
+}
+_FOR_PHOTOGRAPHS: dict[str, dict[str, Any]] = {
+    "model": {"encoder": "resnet50", "units": 512, "embedding_size": 512, "shape": "base"},
+    "training": {"epochs": 30, "batch_size": 128, "validate_every": 1},
+}
 
-
-@dataclasses.dataclass(frozen=True)
-class SelectSettings(_Group):
-    scores: str = _field("", unit="run folder, or a score file in one")
-    fractions: str = _field("0.25,0.5,0.75", unit="parts of the train images in (0, 1], joined by commas")
-    formats: str = _field("text", unit="text, parquet and coco, joined by commas")
-    out: str = _field("", unit="folder")
-
-
-@dataclasses.dataclass(frozen=True)
-class ScoreSettings(_Group):
-    score: str = _field("caption_consensus", choices=registry.SCORES)
-    out: str = _field("", unit="run folder")
-    runner: str = _field("", unit="a runner of Apache Beam, such as DirectRunner")
-    workers: int = _field(0, low=0, high=4096, unit="processes; 0 is one a core")
-    beam_options: str = _field("", unit="options, joined by spaces")
-
-
-@dataclasses.dataclass(frozen=True)
-class InspectSettings(_Group):
-    out: str = _field("", unit="PNG file; by itself scores.png in the run folder")
-
-
-@dataclasses.dataclass(frozen=True)
-class StudySettings(_Group):
-    out: str = _field("", unit="folder")
-    jobs: int = _field(1, low=1, high=1024, unit="experiments")
-    dry_run: bool = _field(False)
-
+# Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
+OWN_ENCODER = {"vgg19_lstm": "vgg19"}
+# Captioners with an encoder of their own on photographs, or on any data set if it comes out of their --checkpoint.
+_ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llama": "vit_b16"}
+_IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
+# Parts of a captioner that --train names, and in which the encoder learns too.
+_ENCODER_TRAINS = ("all", "encoder")
 
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
 NEUTRAL = frozenset(
@@ -299,9 +209,7 @@ class Settings:
         Raises:
           InputError: fields are right alone and wrong together.
         """
-        from tfcap.defaults import resolved  # which is made of this class
-
-        return resolved(self)
+        return _resolved(self)
 
     def get(self, name: str) -> Any:
         """Returns the value of the field `name`, whichever group it is in."""
@@ -330,3 +238,100 @@ class Settings:
         """Returns 16 hex digits that are equal exactly when no field that changes the numbers differs."""
         flat = {name: item for fields in self.to_json().values() for name, item in fields.items()}
         return hash_of({name: item for name, item in flat.items() if name not in NEUTRAL})[:16]
+
+
+def _resolved(settings: Settings) -> Settings:
+    """Returns a copy in which every None has become the value that suits data set, captioner and encoder."""
+    defaults = _FOR_SCENES if settings.data.dataset == "scenes" else _FOR_PHOTOGRAPHS
+    flat = {name: value for group in defaults.values() for name, value in group.items()}
+    flat["encoder"] = _own_encoder(settings) or flat["encoder"]
+    settings = settings.replace(**{name: value for name, value in flat.items() if settings.get(name) is None})
+    small = settings.model.encoder == "small_resnet"
+    weights = settings.model.encoder_weights or _own_weights(settings) or ("none" if small else "imagenet")
+    frozen = weights != "none" if settings.model.train is None else settings.model.train not in _ENCODER_TRAINS
+    encoder = {"encoder_weights": weights, "image_size": 64 if small else 224, "freeze_encoder": frozen}
+    settings = settings.replace(**{name: value for name, value in encoder.items() if settings.get(name) is None})
+    if settings.model.train is None:
+        settings = settings.replace(train="decoder" if settings.model.freeze_encoder else "all")
+    if settings.model.image_dropout is None:
+        settings = settings.replace(image_dropout=settings.model.dropout)
+    if settings.model.tie_embeddings is None:
+        same = settings.model.embedding_size == settings.model.units
+        settings = settings.replace(tie_embeddings=same and settings.data.dataset != "scenes")
+    if settings.selection.proxy is None:
+        settings = settings.replace(proxy=settings.model.model)
+    if settings.data.augment is None:  # a cached feature has one view of its image
+        settings = settings.replace(augment="none" if settings.model.freeze_encoder else "crop")
+    _check_together(settings)
+    name = [settings.data.dataset, settings.model.model, settings.selection.selector]
+    name += [f"{settings.selection.fraction:g}", f"s{settings.run.seed}"]
+    run_dir = settings.run.run_dir or f"runs/{'-'.join(name)}"
+    return settings.replace(run_dir=run_dir)
+
+
+def _own_encoder(settings: Settings) -> str | None:
+    """Returns the encoder that the captioner has by itself, if it has one."""
+    name, on_photographs = settings.model.model, settings.data.dataset != "scenes"
+    if settings.model.checkpoint and name in _IN_CHECKPOINT:
+        return _IN_CHECKPOINT[name]
+    return OWN_ENCODER.get(name) or (_ON_PHOTOGRAPHS.get(name) if on_photographs else None)
+
+
+def _own_weights(settings: Settings) -> str:
+    """Returns the captioner's checkpoint, if that holds the encoder too and no other is named."""
+    of_checkpoint = _IN_CHECKPOINT.get(settings.model.model)
+    return settings.model.checkpoint if of_checkpoint and settings.model.encoder in (None, of_checkpoint) else ""
+
+
+def _check_together(settings: Settings) -> None:
+    """Raises InputError for fields that are right alone and wrong together."""
+    if settings.model.freeze_encoder != (settings.model.train not in _ENCODER_TRAINS):
+        raise InputError(
+            "--train and --freeze_encoder disagree about the encoder",
+            received=f"--train={settings.model.train} --{'' if settings.model.freeze_encoder else 'no'}freeze_encoder",
+            expected="one of the two",
+        )
+    if settings.model.train not in ("all", "decoder") and not settings.model.checkpoint:
+        raise InputError(
+            f"--train={settings.model.train} would keep a random decoder",
+            expected="--checkpoint=FOLDER, or --train=all or decoder",
+        )
+    if settings.model.freeze_encoder and settings.model.encoder_weights == "none":
+        raise InputError(
+            "--freeze_encoder with --encoder_weights=none would keep a random encoder",
+            expected="weights for the encoder, or --nofreeze_encoder",
+        )
+    if settings.model.freeze_encoder and settings.data.augment != "none":
+        raise InputError(
+            "A frozen encoder reads each image once into the feature cache and cannot be augmented",
+            received=f"--augment={settings.data.augment}",
+            expected="--augment=none, or --nofreeze_encoder",
+        )
+    if settings.model.tie_embeddings and settings.model.embedding_size != settings.model.units:
+        raise InputError(
+            "--tie_embeddings needs word vectors as wide as the LSTM",
+            received=f"--embedding_size={settings.model.embedding_size} --units={settings.model.units}",
+            expected="two equal widths, or --notie_embeddings",
+        )
+    proxy, encoder = settings.selection.proxy, settings.model.encoder
+    if proxy != settings.model.model and OWN_ENCODER.get(proxy, encoder) != encoder:
+        raise InputError(
+            f"The proxy {proxy} would see through {encoder}: a proxy shares the experiment's encoder",
+            received=f"--proxy={proxy} --model={settings.model.model} --encoder={encoder}",
+            expected=f"--encoder={OWN_ENCODER[proxy]}, or another proxy",
+        )
+    if settings.evaluation.temperature and settings.evaluation.beams > 1:
+        raise InputError(
+            "Captions are drawn one by one, without beams",
+            received=f"--temperature={settings.evaluation.temperature:g} --beams={settings.evaluation.beams}",
+            expected="--beams=1, or --temperature=0",
+        )
+    if settings.evaluation.top_p < 1 and not settings.evaluation.temperature:
+        raise InputError(
+            "--top_p says from which words captions are drawn, and none is drawn",
+            received=f"--top_p={settings.evaluation.top_p:g} --temperature=0",
+            expected="--temperature above 0 and --beams=1",
+        )
+    settings.selection.epochs_named()
+    if settings.data.coco_split == "karpathy" and not settings.data.karpathy_json:
+        raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")

@@ -24,13 +24,14 @@ from typing import Any
 
 import flags
 from tfcap import run_folder
+from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.files import locked, read_json, refusal_explained, write_text
 from tfcap.findings import estimates
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
 from tfcap.reporting.study_table import study_table
-from tfcap.settings import Settings, StudySettings
+from tfcap.settings import Settings
 
 _POLL_SECONDS = 0.5
 
