@@ -109,6 +109,13 @@ def test_a_configuration_that_is_not_covered_is_refused(changes, named):
     assert named in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_more_tokens_than_positions_are_refused(model):
+    """The last position would silently serve all further tokens."""
+    assert model.empty_state(2, TOY["n_positions"])[0].shape[2] == TOY["n_positions"]
+    with pytest.raises(InputError, match="longer than this GPT-2 can read.*33 tokens.*at most n_positions=32"):
+        model.empty_state(2, TOY["n_positions"] + 1)
+
+
 def test_weights_of_another_size_are_refused(checkpoint, tmp_path):
     with pytest.raises(InputError, match="of another shape") as caught:
         load_gpt2(_written(checkpoint, tmp_path, n_embd=24))

@@ -1,7 +1,7 @@
 """The one decoding core: greedy search, sampling and beam search over any decoder that takes a step at a time.
 
-Shapes are static and the loops compile under XLA. Greedy and beam search give what `generate` of Hugging Face gives on
-the same weights, token for token, and tests hold them against it:
+Shapes are static and the loops compile under XLA. Greedy and beam search follow `generate` of Hugging Face, and
+tests/parity/test_gpt2.py holds them against it, token for token, on the weights of a small GPT-2:
 https://huggingface.co/docs/transformers/main_classes/text_generation.
 
 Shapes: B images, K beams, P tokens of the prompt, T of the prompt and what is generated, V words.

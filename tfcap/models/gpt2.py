@@ -2,8 +2,8 @@
 
 Source: Radford et al. 2019, https://cdn.openai.com/better-language-models/language_models_are_unsupervised_multitask_learners.pdf;
 with attention to a memory in every block as in Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2.3.
-The blocks are KerasHub's; the weights come from a checkpoint with the names of Hugging Face, and a test holds all of it
-against PyTorch.
+The blocks are KerasHub's; the weights come from a checkpoint with the names of Hugging Face, and a test
+holds all of it, at toy size, against PyTorch.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Which words may follow, and how likely each is drawn: what happens between a decoder's logits and its next word.
 
-Each function keeps static shapes, so that XLA compiles it. They mean what the logits processors of Hugging Face's
-`generate` mean, against which tests hold them: https://huggingface.co/docs/transformers/internal/generation_utils.
+Each function keeps static shapes, so that XLA compiles it. Forbidden n-grams and nuclei follow the logits processors of
+Hugging Face's `generate`, against which tests hold them; ties at a nucleus' edge are the exception:
+https://huggingface.co/docs/transformers/internal/generation_utils.
 """
 
 from __future__ import annotations
