@@ -44,7 +44,7 @@ class Llama(keras.Model):
             as the published weights are, and "mixed_bfloat16" 4, of which each layer computes with a copy of 2. Norms,
             attention's softmax and logits are float32 always, the logits from a copy of the table they are made by.
         """
-        super().__init__(name="llama")
+        super().__init__(name="llama", dtype=dtype)
         self.shape = shape
         self.backbone = keras_hub.models.Llama3Backbone(
             vocabulary_size=shape.vocab_size,
@@ -101,7 +101,7 @@ class Llama(keras.Model):
         """
         shape = self.shape
         size = [batch, 2, tokens, shape.num_key_value_heads, shape.hidden_size // shape.num_attention_heads]
-        caches = [ops.zeros(size, dtype=self.backbone.compute_dtype) for _ in self.backbone.transformer_layers]
+        caches = [ops.zeros(size, dtype=self.compute_dtype) for _ in self.backbone.transformer_layers]
         return [*caches, ops.zeros([batch], dtype="int32")]
 
     def extend(self, vectors: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
