@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from absl import flags as absl_flags
 
-from tfcap.command_settings import InspectSettings, ScoreSettings, SelectSettings, StudySettings
+from tfcap.command_settings import ConvertSettings, InspectSettings, ScoreSettings, SelectSettings, StudySettings
 from tfcap.errors import CellsFailed, InputError, TrainingDiverged
 from tfcap.fields import plain_type
 from tfcap.settings import Settings
@@ -24,6 +24,7 @@ GROUPS = ("data", "selection", "model", "training", "evaluation", "run")  # of a
 _COMMANDS: dict[str, type] = {
     "score": ScoreSettings,
     "select": SelectSettings,
+    "convert": ConvertSettings,
     "inspect": InspectSettings,
     "study": StudySettings,
 }

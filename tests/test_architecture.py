@@ -32,7 +32,7 @@ ORDER = (
     ("experiment",),
     ("grid", "findings"),
     ("study",),
-    ("main", "caption", "score", "select", "inspect"),
+    ("main", "caption", "score", "select", "inspect", "convert"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

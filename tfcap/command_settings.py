@@ -31,6 +31,12 @@ class InspectSettings(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class ConvertSettings(Group):
+    run: str = field("", unit="folder of a finished run")
+    out: str = field("", unit="folder")
+
+
+@dataclasses.dataclass(frozen=True)
 class StudySettings(Group):
     out: str = field("", unit="folder")
     jobs: int = field(1, low=1, high=1024, unit="experiments")

@@ -13,6 +13,7 @@ from tfcap.data.text import PAD, Marks
 from tfcap.errors import InputError
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding, generate
+from tfcap.models.hugging_face import HuggingFace
 from tfcap.settings import ModelSettings, Settings
 
 # The parts that --train lets learn.
@@ -59,6 +60,10 @@ class Captioner(keras.Model):
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         """Returns its layers but the encoder as "decoder" and "projection", and as "lora" where it has adapters."""
         raise NotImplementedError
+
+    def hugging_face(self) -> HuggingFace:
+        """Returns its form at Hugging Face; raises InputError if it has none. It may train no more after that."""
+        raise InputError("There is no form at Hugging Face for this captioner", received=type(self).__name__)
 
     def train_only(self, train: str) -> None:
         """Freezes all but the parts that --train names; raises InputError if it has no adapters that were to train."""

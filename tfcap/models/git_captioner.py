@@ -18,7 +18,8 @@ from tfcap.models.checkpoints import open_checkpoint
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.git import GIT, SHAPES
-from tfcap.models.git_checkpoint import load_git
+from tfcap.models.git_checkpoint import GITVit, load_git, rows_of
+from tfcap.models.hugging_face import HuggingFace, no_form, preprocessing_of
 from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import ModelSettings, Settings
 
@@ -82,6 +83,18 @@ class GITCaptioner(Captioner):
         decoder = self.decoder
         words = [decoder.embedding, decoder.positions, decoder.word_norm, *decoder.blocks, decoder.vocabulary_logits]
         return {"decoder": words, "projection": [decoder.projection, decoder.image_norm]}
+
+    def hugging_face(self) -> HuggingFace:
+        if not isinstance(self.encoder, GITVit):
+            raise no_form("git", self.encoder, "--encoder=git_vit")
+        tower = self.encoder.vision
+        config = {
+            "model_type": "git",
+            "architectures": ["GitForCausalLM"],
+            **dataclasses.asdict(self.decoder.shape),
+            "vision_config": {"model_type": "git_vision_model", **dataclasses.asdict(tower.shape)},
+        }
+        return HuggingFace(config, rows_of(tower, self.decoder), preprocessing_of(tower, "CLIPImageProcessor"))
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         image = self.drop_image(self.decoder.image_tokens(_regions(features)), training=training)

@@ -208,6 +208,11 @@ class GPT2(keras.Model):
         hidden, state = self.extend(self.words(tokens[:, None]), state)
         return self.logits(hidden[:, 0]), state
 
+    def config(self) -> dict[str, Any]:
+        """Returns what config.json says of it."""
+        said = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], **dataclasses.asdict(self.shape)}
+        return {**said, "n_inner": self.shape.n_inner or None}
+
     def rows(self, prefix: str = "transformer.") -> list[Row]:
         """Returns the table of its weights; all names begin with the prefix."""
         rows = [row(f"{prefix}wte.weight", self.embedding.embeddings)]

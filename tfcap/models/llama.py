@@ -8,6 +8,7 @@ rotary frequencies.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import tfcap.quiet  # noqa: F401
@@ -117,6 +118,14 @@ class Llama(keras.Model):
         """Returns the next word's logits float32 [B, V] after the tokens int32 [B], and the state."""
         hidden, state = self.extend(self.words(tokens[:, None]), state)
         return self.logits(hidden[:, 0]), state
+
+    def config(self) -> dict[str, Any]:
+        """Returns what config.json says of it."""
+        shape = dataclasses.asdict(self.shape)
+        scaling = shape.pop("rope_scaling")
+        rope = {"rope_scaling": {"rope_type": "llama3", **scaling}} if scaling else {}
+        head = {"head_dim": self.shape.hidden_size // self.shape.num_attention_heads, "hidden_act": "silu"}
+        return {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **shape, **head, **rope}
 
     def rows(self, prefix: str = "model.") -> list[Row]:
         """Returns the table of its weights; all names but that of the logits' own begin with the prefix."""

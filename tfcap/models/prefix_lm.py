@@ -17,6 +17,7 @@ from tfcap.models.captioner import Captioner
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import GPT2, gpt2_of
+from tfcap.models.hugging_face import HuggingFace
 from tfcap.models.mappers import mapper_of
 from tfcap.settings import ModelSettings, Settings
 
@@ -80,6 +81,10 @@ class PrefixCaptioner(Captioner):
 
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         return {"decoder": [self.decoder], "projection": [self.mapper]}
+
+    def hugging_face(self) -> HuggingFace:
+        left_out = "the image encoder and the mapper"
+        return HuggingFace(self.decoder.config(), self.decoder.rows(), left_out=left_out)
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         prefix = self.mapper(self.drop_image(features, training=training))

@@ -7,6 +7,7 @@ https://github.com/huggingface/transformers, which a test holds this against.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Self
 
 import tfcap.quiet  # noqa: F401
@@ -21,6 +22,8 @@ from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import BUFFERS, GPT2, gpt2_of, shape_of
+from tfcap.models.hugging_face import HuggingFace, no_form, preprocessing_of
+from tfcap.models.vit import Vit
 from tfcap.models.weight_table import Row, fill, linear
 from tfcap.settings import ModelSettings, Settings
 
@@ -106,6 +109,24 @@ class CrossAttentionCaptioner(Captioner):
     @property
     def logits_layer(self) -> keras.layers.Layer:
         return self.decoder.embedding
+
+    def hugging_face(self) -> HuggingFace:
+        if not isinstance(self.encoder, Vit):
+            raise no_form("vit_gpt2", self.encoder, "--encoder=vit or vit_b16")
+        tower, marks = self.encoder.vision, self.marks
+        config = {
+            "model_type": "vision-encoder-decoder",
+            "architectures": ["VisionEncoderDecoderModel"],
+            "is_encoder_decoder": True,
+            "encoder": {"model_type": "vit", **dataclasses.asdict(tower.shape)},
+            "decoder": {**self.decoder.config(), "is_decoder": True},
+            "decoder_start_token_id": marks.begin,
+            "bos_token_id": marks.begin,
+            "eos_token_id": marks.end,
+            "pad_token_id": marks.end,
+        }
+        rows = [*tower.rows("encoder."), *self.rows()]
+        return HuggingFace(config, rows, preprocessing_of(tower, "ViTImageProcessor"))
 
     def rows(self) -> list[Row]:
         """Returns the table of all weights but the encoder's."""

@@ -14,9 +14,10 @@ import tfcap.quiet  # noqa: F401
 import keras
 
 from tfcap.models.checkpoints import open_checkpoint
+from tfcap.models.hugging_face import HuggingFace
 from tfcap.models.llama import Llama, load_llama
 from tfcap.models.llama_shape import SHAPES
-from tfcap.models.lora import adapt
+from tfcap.models.lora import adapt, merge
 from tfcap.models.prefix_lm import PrefixCaptioner
 from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import Settings
@@ -36,6 +37,11 @@ class LlamaCaptioner(PrefixCaptioner):
         if model.train == "lora":
             decoder.pairs = adapt(decoder, model.lora_rank, model.lora_alpha, model.lora_dropout)
         return decoder
+
+    def hugging_face(self) -> HuggingFace:
+        if getattr(self.decoder, "pairs", []):
+            merge(self.decoder)
+        return super().hugging_face()
 
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         pairs: list[Any] = getattr(self.decoder, "pairs", [])

@@ -1,0 +1,85 @@
+"""Writes a trained captioner as a folder in the form of Hugging Face, which transformers and tfcap read.
+
+    python -m tfcap.convert --run=runs/x --out=captioner
+
+`vit_gpt2` becomes a VisionEncoderDecoder and `git` a GIT; of `clip_gpt2` and `vit_llama` the language model alone has
+such a form, with its adapters merged into it. Flags:
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import flags
+from tfcap.command_settings import ConvertSettings
+from tfcap.data.subwords import SubwordTokenizer
+from tfcap.errors import InputError
+from tfcap.files import atomic_folder, refusal_explained
+from tfcap.run_folder import description_of
+
+
+def main(argv: Sequence[str]) -> None:
+    """Converts, and prints what was written."""
+    asked = ConvertSettings(**flags.parse_said(argv, ("convert",), __doc__ or ""))
+    for name in ("run", "out"):
+        if not getattr(asked, name):
+            raise InputError(f"--{name} is missing", expected=f"--{name}=FOLDER", remedy="See --help.")
+    run, out = Path(asked.run), Path(asked.out)
+    if out.exists() and not (out / "config.json").is_file() and any(out.iterdir()):
+        raise InputError("--out is a folder of something else", received=out, expected="a new folder, or a checkpoint")
+    written = convert(run, out)
+    print(f"{out}\n  {written['tensors']:,} tensors, {written['parameters']:,} parameters, {written['model_type']}")
+    if written["left_out"]:
+        print(f"  left out, for want of a form: {written['left_out']}")
+
+
+def convert(run: Path, out: Path) -> dict[str, object]:
+    """Writes the best captioner of a finished run into `out`; returns what was written.
+
+    Raises:
+      InputError: the run is not finished, or its captioner or its vocabulary has no form at Hugging Face.
+    """
+    settings, _ = description_of(run)
+    tokenizer_folder = run / SubwordTokenizer.saved_as
+    if not tokenizer_folder.is_dir():
+        raise InputError(
+            "The captioner has words of its own, for which Hugging Face has no tokenizer",
+            received=f"--run={run}",
+            expected="a run with --tokenizer or --checkpoint",
+        )
+    tokenizer = SubwordTokenizer.load(tokenizer_folder, settings.data.max_tokens)
+
+    from safetensors.numpy import save_file  # TensorFlow is imported only when it is needed
+
+    from tfcap.models.build import build_captioner
+    from tfcap.models.weight_table import tensors_of
+    from tfcap.training import checkpoint
+
+    best = checkpoint.find(run / "checkpoints", checkpoint.BEST)
+    if best is None:
+        raise InputError("The run has no trained checkpoint", received=f"--run={run}", expected="a finished run")
+    model = build_captioner(settings, len(tokenizer), marks=tokenizer.marks)
+    checkpoint.restore(best, model)
+    found = model.hugging_face()
+    tensors = tensors_of(found.rows)
+    with refusal_explained(f"--out={out}"), atomic_folder(out) as folder:
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        for name, content in {"config.json": found.config, "preprocessor_config.json": found.preprocessing}.items():
+            if content:
+                (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        for path in tokenizer_folder.iterdir():
+            shutil.copy(path, folder / path.name)
+    return {
+        "tensors": len(tensors),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
+        "model_type": found.config["model_type"],
+        "left_out": found.left_out,
+    }
+
+
+if __name__ == "__main__":
+    flags.exit_after(lambda: main(sys.argv), "interrupted; nothing was written")
