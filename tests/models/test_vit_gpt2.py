@@ -163,5 +163,6 @@ def test_another_model_is_refused(made, tmp_path, changes):
 
 
 def test_more_tokens_than_positions_are_refused():
+    model = CrossAttentionCaptioner(keras.layers.Identity(), FEATURES, decoder(cross=True), 33)
     with pytest.raises(InputError, match="33 tokens.*n_positions=32"):
-        CrossAttentionCaptioner(keras.layers.Identity(), FEATURES, decoder(cross=True), 33)
+        model.start(_features())

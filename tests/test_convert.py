@@ -1,0 +1,100 @@
+"""A pretrained pair of ViT and GPT-2, trained by parts and written back as a folder."""
+
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from tests.data.toy_subwords import gpt2
+from tests.models import toy_gpt2, toy_vit
+from tfcap import convert, experiment
+from tfcap.data.subwords import SubwordTokenizer
+from tfcap.models.build import build_captioner
+from tfcap.models.gpt2 import GPT2Shape
+from tfcap.models.vit_gpt2 import CrossAttentionCaptioner
+from tfcap.models.weight_table import tensors_of
+from tfcap.settings import Settings
+from tfcap.training import checkpoint
+
+T = 12
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """The folder of a VisionEncoderDecoder with a tokenizer of its own."""
+    folder = gpt2(tmp_path_factory.mktemp("pair"))
+    tokenizer = SubwordTokenizer.load(folder, T)
+    words = {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.marks.begin, "eos_token_id": tokenizer.marks.end}
+    decoder = toy_gpt2.decoder(cross=True, **words)
+    assert isinstance(decoder.shape, GPT2Shape)
+    captioner = CrossAttentionCaptioner(keras.layers.Identity(), toy_vit.HIDDEN, decoder, T)
+    tensors = {**tensors_of(toy_vit.toy_vit().rows("encoder.")), **tensors_of(captioner.rows())}
+    save_file(tensors, folder / "model.safetensors")
+    config = {
+        "model_type": "vision-encoder-decoder",
+        "encoder": {"model_type": "vit", **toy_vit.SHAPE},
+        "decoder": {**toy_gpt2.config(**words), "add_cross_attention": True},
+    }
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
+def _settings(toy_flags, pair, run_dir, **said):
+    asked = {"model": "vit_gpt2", "checkpoint": str(pair), "augment": "none", "export": False, "dropout": 0.0, **said}
+    return Settings().replace(**{**toy_flags, **asked, "run_dir": str(run_dir), "learning_rate": 1e-2})
+
+
+@pytest.mark.parametrize(
+    ("train", "moves"), [("all", "encoder decoder"), ("encoder", "encoder"), ("decoder", "decoder")]
+)
+def test_the_named_part_trains_and_the_others_stay_as_they_were(toy_flags, pair, tmp_path, train, moves):
+    experiment.run(_settings(toy_flags, pair, tmp_path / "run", train=train))
+    convert.convert(tmp_path / "run", tmp_path / "out")
+    before, after = (load_file(folder / "model.safetensors") for folder in (pair, tmp_path / "out"))
+    assert before.keys() == after.keys()
+    for part in ("encoder", "decoder"):
+        same = [np.array_equal(before[name], after[name]) for name in before if name.startswith(f"{part}.")]
+        assert all(same) if part not in moves.split() else sum(same) < 0.1 * len(same), part
+
+
+def test_what_is_written_is_the_best_captioner_and_is_read_again(toy_flags, pair, tmp_path):
+    settings = _settings(toy_flags, pair, tmp_path / "run", train="all")
+    experiment.run(settings)
+    command = [sys.executable, "-m", "tfcap.convert", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0 and "vision-encoder-decoder" in done.stdout, done.stderr
+    tokenizer = SubwordTokenizer.load(tmp_path / "out", T)
+    assert tokenizer.hash == SubwordTokenizer.load(pair, T).hash
+    resolved = settings.resolve()
+    trained = build_captioner(resolved, len(tokenizer), marks=tokenizer.marks)
+    checkpoint.restore(checkpoint.find(tmp_path / "run" / "checkpoints", checkpoint.BEST), trained)
+    again = build_captioner(
+        settings.replace(checkpoint=str(tmp_path / "out")).resolve(), len(tokenizer), marks=tokenizer.marks
+    )
+    for ours, theirs in zip(again.weights, trained.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
+    assert again.encoder.weights_hash() == trained.encoder.weights_hash()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (["--run=nowhere"], "nowhere"),
+        ([], "--run is missing"),
+    ],
+)
+def test_mistakes_are_one_line(changes, words, tmp_path):
+    command = [sys.executable, "-m", "tfcap.convert", *changes, f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_words_of_its_own_has_no_tokenizer_to_write(finished_run, tmp_path):
+    command = [sys.executable, "-m", "tfcap.convert", f"--run={finished_run}", f"--out={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 2 and "words of its own" in done.stderr
