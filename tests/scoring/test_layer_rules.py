@@ -8,6 +8,7 @@ import keras_hub
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras_hub.src.models.llama.llama_layernorm import LlamaLayerNorm
 
 from tfcap.errors import InputError
 from tfcap.models.clip import VisionShape, VisionTower
@@ -149,6 +150,7 @@ ROWS = {
     "layer norm without a scale": _one(layers.LayerNormalization, scale=False),
     "rms norm": _one(layers.RMSNormalization),
     "rms norm of KerasHub": _one(keras_hub.layers.RMSNormalization, 4),
+    "rms norm of a Llama": _one(LlamaLayerNorm, 4),
     "group norm": _one(layers.GroupNormalization, 2, shape=(3, 3, 4)),
     "batch norm, frozen statistics": _one(layers.BatchNormalization, shape=(3, 3, 4)),
     "conv": _one(layers.Conv2D, 5, 3, padding="same", activation="relu", shape=(5, 4, 2)),

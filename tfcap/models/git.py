@@ -64,7 +64,7 @@ class GIT(keras.Model):
           image_epsilon: of the norm after their projection, which config.json says of the image tower.
           dtype: the policy of all but the logits; the global one if None.
         """
-        super().__init__(name="git")
+        super().__init__(name="git", dtype=dtype)
         self.shape = shape
         self.projection = keras.layers.Dense(shape.hidden_size, dtype=dtype, name="visual_projection")
         self.image_norm = keras.layers.LayerNormalization(epsilon=image_epsilon, dtype=dtype, name="image_norm")

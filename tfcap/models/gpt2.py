@@ -110,7 +110,7 @@ class GPT2(keras.Model):
 
     def __init__(self, shape: GPT2Shape, dtype: Any = None) -> None:
         """Makes a decoder with random weights; dtype is the policy of its blocks, the global one if None."""
-        super().__init__(name="gpt2")
+        super().__init__(name="gpt2", dtype=dtype)
         self.shape = shape
         self.embedding = keras.layers.ReversibleEmbedding(
             shape.vocab_size, shape.n_embd, dtype=dtype, reverse_dtype="float32", name="embedding"

@@ -6,6 +6,7 @@ import tfcap.quiet  # noqa: F401
 
 import keras
 import keras_hub
+from keras_hub.src.models.llama.llama_layernorm import LlamaLayerNorm  # which has no public name
 
 from tfcap.models.lstm import HoistedLSTM
 from tfcap.scoring import convolution_rules, layer_rules, recurrent_rules
@@ -25,6 +26,7 @@ RULES: dict[type, LayerRule] = {
     keras.layers.BatchNormalization: _SCALED,
     keras.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None), normalisation_uncovered),
     keras_hub.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None)),
+    LlamaLayerNorm: LayerRule(scale_and_shift("scale", None)),
     keras.layers.Conv2D: LayerRule(convolution_rules.convolution, convolution_rules.uncovered),
     keras.layers.DepthwiseConv2D: LayerRule(convolution_rules.depthwise_convolution, convolution_rules.uncovered),
     keras.layers.LSTM: LayerRule(recurrent_rules.lstm),
