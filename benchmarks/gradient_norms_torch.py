@@ -13,10 +13,8 @@ import contextlib
 import dataclasses
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +30,8 @@ from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import loss_and_gradients, values_of
 
-_CHILD = Path(__file__).with_name("torch_norms.py")
+# -P: the folder of benchmarks would hide Python's own `selectors`.
+_CHILD = [sys.executable, "-P", str(Path(__file__).with_name("torch_norms.py"))]
 _SIDES = ("func", "opacus", "step")
 
 
@@ -89,7 +88,9 @@ def measured(case: Case, repeats: int) -> dict[str, Any]:
         file = Path(folder) / "case.npz"
         _save(file, case)
         for side in _SIDES:
-            sides[f"torch_{side}"] = _torch_side(stack.enter_context(_child(file)), side, answers)
+            sides[f"torch_{side}"] = measure.asking(
+                stack.enter_context(measure.child([*_CHILD, str(file)])), side, answers, side
+            )
         seconds = measure.interleaved(sides, repeats)
     ours = norms(*values, inputs).numpy()
     errors = {side: float(np.abs(np.array(answers[side]["norms"]) / ours - 1).max()) for side in ("func", "opacus")}
@@ -115,42 +116,6 @@ def _save(file: Path, case: Case) -> None:
 
 def _name(path: str) -> str:
     return path.removeprefix("captioner/")
-
-
-@contextlib.contextmanager
-def _child(file: Path) -> Iterator[subprocess.Popen[str]]:
-    # -P: the folder of benchmarks would hide Python's own `selectors`.
-    command = [sys.executable, "-P", str(_CHILD), str(file)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            _line(process)
-            yield process
-        finally:
-            process.communicate()
-
-
-def _torch_side(process: subprocess.Popen[str], side: str, answers: dict[str, dict[str, Any]]) -> measure.Side:
-    """Returns a function that has the process compute once, and keeps what it answered."""
-
-    def run() -> None:
-        answers[side] = _ask(process, side)
-
-    return run
-
-
-def _ask(process: subprocess.Popen[str], side: str) -> dict[str, Any]:
-    if process.stdin is None:
-        raise RuntimeError("the PyTorch process has no pipes")
-    process.stdin.write(f"{side}\n")
-    process.stdin.flush()
-    return _line(process)
-
-
-def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
-    line = process.stdout.readline() if process.stdout else ""
-    if not line:
-        raise SystemExit(f"error: the PyTorch process ended with code {process.wait()}")
-    return json.loads(line)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,39 @@ def interleaved(sides: Mapping[str, Side], repeats: int, warm_up: int = 1) -> di
                 seconds[name].append(time.perf_counter() - began)
         say(f"round {round_number + 1} of {repeats}" if round_number >= 0 else "warmed up")
     return seconds
+
+
+@contextlib.contextmanager
+def child(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Yields a process that answers each line with a line of JSON, once its first line says that it is ready."""
+    with subprocess.Popen(
+        list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY
+    ) as process:
+        try:
+            _line(process)
+            yield process
+        finally:
+            process.communicate()
+
+
+def asking(process: subprocess.Popen[str], way: str, answers: dict[str, dict[str, Any]], name: str) -> Side:
+    """Returns a side that has a child compute once, and keeps what it answered under a name."""
+
+    def run() -> None:
+        if process.stdin is None:
+            raise RuntimeError("the process has no pipes")
+        process.stdin.write(f"{way}\n")
+        process.stdin.flush()
+        answers[name] = _line(process)
+
+    return run
+
+
+def _line(process: subprocess.Popen[str]) -> dict[str, Any]:
+    line = process.stdout.readline() if process.stdout else ""
+    if not line:
+        raise SystemExit(f"error: a process of the benchmark ended with code {process.wait()}")
+    return json.loads(line)
 
 
 def summary(values: Sequence[float], unit: str) -> dict[str, Any]:
