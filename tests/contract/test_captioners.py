@@ -205,8 +205,9 @@ def test_xla_changes_neither_loss_nor_gradient(made, name):
     plain = loss_and_gradients(model, xla=False, training=False)(*values)
     compiled = loss_and_gradients(model, xla=True, training=False)(*values)
     assert float(compiled[0]) == pytest.approx(float(plain[0]), rel=1e-5)
+    largest = max(np.abs(gradient).max() for gradient in plain[2])
     for variable, ours, theirs in zip(model.trainable_variables, compiled[2], plain[2], strict=True):
-        scale = np.abs(theirs).max()
+        scale = max(np.abs(theirs).max(), 1e-3 * largest)  # the bias of an attention's keys has a gradient of 0
         np.testing.assert_allclose(ours, theirs, atol=1e-4 * scale, err_msg=variable.path)
 
 
