@@ -15,7 +15,14 @@ from typing import Any, NoReturn
 
 from absl import flags as absl_flags
 
-from tfcap.command_settings import ConvertSettings, InspectSettings, ScoreSettings, SelectSettings, StudySettings
+from tfcap.command_settings import (
+    ConvertSettings,
+    EvaluateSettings,
+    InspectSettings,
+    ScoreSettings,
+    SelectSettings,
+    StudySettings,
+)
 from tfcap.errors import CellsFailed, InputError, TrainingDiverged
 from tfcap.fields import plain_type
 from tfcap.settings import Settings
@@ -25,6 +32,7 @@ _COMMANDS: dict[str, type] = {
     "score": ScoreSettings,
     "select": SelectSettings,
     "convert": ConvertSettings,
+    "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "study": StudySettings,
 }
@@ -87,15 +95,21 @@ def parse(argv: Sequence[str], groups: Sequence[str] = GROUPS, usage: str = "") 
 
 
 def parse_said(
-    argv: Sequence[str], groups: Sequence[str], usage: str, of_run: Collection[str] = (), argument: str = ""
+    argv: Sequence[str],
+    groups: Sequence[str],
+    usage: str,
+    of_run: Collection[str] = (),
+    argument: str = "",
+    also: Collection[str] = (),
 ) -> dict[str, Any]:
     """Returns the flags that were said, by name; raises as `parse` does.
 
     Args:
       of_run: flags of other groups that the command offers too; not said, they are as in the run that it reads.
+      also: flags of other groups that the command offers too, with their own defaults.
       argument: what the one argument without a name is, returned under this name; "" where there must be none.
     """
-    offered = _offered(groups, of_run)
+    offered = _offered(groups, [*of_run, *also])
     values = _define(offered, of_run)
     if any(word in ("-h", "-help", "--help", "--helpfull") for word in argv[1:]):
         print(_help_text(values, offered, usage))

@@ -15,24 +15,24 @@ TREES = {name: ast.parse(text) for name, text in TEXT.items()}
 ORDER = (
     ("errors", "quiet", "__init__"),
     ("files", "progress"),
-    ("registry",),
+    ("registry", "journal"),
     ("fields",),
     ("settings", "command_settings"),
     ("flags",),
     ("tfrecords_builder",),
     ("data", "selection", "evaluation", "reporting"),
     ("models", "chosen_selector"),
-    ("run_folder",),
+    ("run_folder", "results"),
     ("training", "export"),
     ("scoring", "distillation"),
     ("scoring_plan",),
-    ("preparation", "validation", "scored_run"),
+    ("preparation", "validation", "scored_run", "evaluation_folder"),
     ("proxies",),
     ("scores",),
     ("experiment",),
     ("grid", "findings"),
     ("study",),
-    ("main", "caption", "score", "select", "inspect", "convert"),
+    ("main", "caption", "score", "select", "inspect", "convert", "evaluate"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import flags
-from tfcap.command_settings import InspectSettings, ScoreSettings, SelectSettings
+from tfcap.command_settings import EvaluateSettings, InspectSettings, ScoreSettings, SelectSettings
 from tfcap.errors import InputError, TrainingDiverged
 from tfcap.grid import cells_of
 from tfcap.settings import Settings
@@ -27,7 +27,12 @@ def test_every_group_of_settings_has_flags():
     assert list(flags.GROUPS) == [field.name for field in dataclasses.fields(Settings)]
 
 
-OWN = {"score": ScoreSettings, "select": SelectSettings, "inspect": InspectSettings}  # groups of one command
+OWN = {  # groups of one command
+    "score": ScoreSettings,
+    "select": SelectSettings,
+    "evaluate": EvaluateSettings,
+    "inspect": InspectSettings,
+}
 
 
 @pytest.mark.parametrize("group", [*flags.GROUPS, *OWN])
@@ -179,7 +184,8 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
 
 
 @pytest.mark.parametrize(
-    "module", ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect"]
+    "module",
+    ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect", "tfcap.evaluate"],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
 def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):

@@ -26,6 +26,16 @@ class ScoreSettings(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class EvaluateSettings(Group):
+    model: str = field("gemma3", choices=registry.DIRECT)
+    checkpoint: str = field("", unit="folder, or hf://user/name; a preset of KerasHub may also be kaggle://...")
+    split: str = field("test", choices=("train", "validation", "test"))
+    prompt: str = field("", unit="text; a blank for none, and by itself the captioner's own")
+    precision: str = field("float32", choices=("float32", "bfloat16"))
+    out: str = field("", unit="folder")
+
+
+@dataclasses.dataclass(frozen=True)
 class InspectSettings(Group):
     out: str = field("", unit="PNG file; by itself scores.png in the run folder")
 

@@ -14,15 +14,14 @@ from tfcap import export
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.masks import Mask
 from tfcap.errors import InputError
-from tfcap.evaluation.caption_metrics import Evaluation, evaluate
 from tfcap.fields import several
 from tfcap.files import atomic_folder, read_json, write_json
 from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
-from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.reporting.tables import metrics_table
+from tfcap.results import write_results
 from tfcap.scores import embeddings, loaded, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings
@@ -144,24 +143,7 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
         prep.inputs("test"), np.arange(len(records)), evaluation.eval_batch_size, "test captions", prep.progress
     )
     if prep.replicas.is_chief:
-        ids = [int(image_id) for image_id in records.ids]
-        found = evaluate(
-            dict(zip(ids, records.captions, strict=True)),
-            dict(zip(ids, texts, strict=True)),
-            java=evaluation.java,
-            resamples=evaluation.bootstrap_resamples,
-            seed=prep.settings.run.seed,
-        )
-        write_json(
-            prep.folder / "captions.json",
-            [{"image_id": image_id, "caption": text} for image_id, text in zip(ids, texts, strict=True)],
-        )
-        write_json(
-            prep.folder / "per_image.json",
-            {"image_id": ids, **{name: values.tolist() for name, values in found.per_image.items()}},
-        )
-        _draw_samples(prep, texts, found)
-        write_json(prep.folder / "metrics.json", {**found.metrics, "tokenizer": found.tokenizer, **_costs(prep, mask)})
+        write_results(prep.folder.path, records, texts, prep.settings, _costs(prep, mask))
     prep.replicas.barrier()
 
 
@@ -200,23 +182,6 @@ def _against_truth(prep: Preparation, mask: Mask) -> dict[str, float]:
         top = np.argsort(-scores, kind="stable")[: max(1, len(scores) // 20)]
         found["noise_precision_top_5_percent"] = float(noisy[top].mean())
     return found
-
-
-def _draw_samples(prep: Preparation, texts: list[str], found: Evaluation) -> None:
-    """Draws test pictures chosen by the seed, not by their score."""
-    records, count = prep.records["test"], min(prep.settings.evaluation.samples, len(texts))
-    chosen = np.sort(np.random.default_rng(prep.settings.run.seed).permutation(len(texts))[:count])
-    samples = [
-        Sample(
-            records.picture(i),
-            texts[i],
-            records.captions[i],
-            float(found.per_image["CIDEr"][i]),
-            f"image {records.ids[i]}",
-        )
-        for i in chosen
-    ]
-    samples_sheet(prep.folder / "samples.png", samples)
 
 
 def export_best(prep: Preparation) -> None:

@@ -52,6 +52,16 @@ T = TypeVar("T")
 SPLITS = ("train", "validation", "test")
 
 
+def tokenizer_of(settings: Settings, train: Records) -> Tokenizer:
+    """Returns the tokenizer that the settings name, or one of the words of the whole train split, for all fractions."""
+    for flag in ("tokenizer", "checkpoint"):
+        where = settings.get(flag)
+        if where:
+            return tokenizer_in(folder_of(where, flag), settings.data.max_tokens)
+    texts = (text for texts in train.captions for text in texts)
+    return WordTokenizer.fit(texts, settings.data.min_word_count, settings.data.max_tokens)
+
+
 class Preparation:
     """What the stages of an experiment share: the data, the encoder's features, new captioners, where they run.
 
@@ -77,7 +87,7 @@ class Preparation:
         self.progress = settings.run.progress and self.replicas.is_chief
         built = self.chief_first(lambda: tfrecords_builder.build(settings.data, self.progress))
         self.records = {split: Records(built, split, settings.data.limit) for split in SPLITS}
-        self.tokenizer = self._tokenizer()
+        self.tokenizer = tokenizer_of(settings, self.records["train"])
         pairs = settings.selection.level == "pair"
         self.examples: dict[str, Examples] = {
             split: Pairs(self.records[split]) if pairs else self.records[split] for split in ("train", "validation")
@@ -90,15 +100,6 @@ class Preparation:
         if self.replicas.is_chief:
             self.tokenizer.save(self.folder / self.tokenizer.saved_as)
         self.scoring = self._scoring_folder()
-
-    def _tokenizer(self) -> Tokenizer:
-        """Returns the tokenizer that the settings name, or one of the words of the train split."""
-        model, data = self.settings.model, self.settings.data
-        for flag, where in (("tokenizer", model.tokenizer), ("checkpoint", model.checkpoint)):
-            if where:
-                return tokenizer_in(folder_of(where, flag), data.max_tokens)
-        texts = (text for texts in self.records["train"].captions for text in texts)
-        return WordTokenizer.fit(texts, data.min_word_count, data.max_tokens)
 
     def _check_before_writing(self) -> None:
         """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""

@@ -60,6 +60,16 @@ CAPTIONERS = Registry(
         "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: settings.OWN_ENCODER
     },
 )
+# Captioners that a checkpoint holds whole, to be evaluated without training: of the table above, by the same line, and
+# of KerasHub.
+DIRECT = Registry(
+    "captioner that is used as it is",
+    {
+        "gemma3": "tfcap.models.hub:Gemma3",
+        "pali_gemma": "tfcap.models.hub:PaliGemma",
+        "blip2": "tfcap.models.hub:BLIP2",
+    },
+)
 ENCODERS = Registry(
     "image encoder",
     {

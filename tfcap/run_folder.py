@@ -103,10 +103,7 @@ class RunFolder:
                     "settings": self.settings.to_json(),
                     "settings_hash": self.settings.hash(),
                     "fingerprints": dict(fingerprints),
-                    "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-                    "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-                    "versions": _versions(),
-                    "git_commit": _git_commit(),
+                    **provenance(),
                 },
             )
 
@@ -144,6 +141,16 @@ def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str
         return Settings.from_json(description["settings"]), description["fingerprints"]
     except (InputError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not describe a run of this version ({error})", remedy=remedy) from None
+
+
+def provenance() -> dict[str, Any]:
+    """Returns what a folder's description says of the command that began it, and of what it ran with."""
+    return {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "versions": _versions(),
+        "git_commit": _git_commit(),
+    }
 
 
 def processor() -> str:

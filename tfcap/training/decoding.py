@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import tfcap.quiet  # noqa: F401
 
 import keras
@@ -52,16 +54,23 @@ class Decoder:
 
         A draw is a function of the position, so the same for any batch size.
         """
-        batches = SequentialBatches(inputs, positions, self.replicas.rounded_batch_size(batch_size))
         texts: list[str] = []
         scores: list[np.ndarray] = []
         with progress_bar(len(positions), title, "image", shown=progress, passing=True) as bar:
-            for block, batch in zip(batches.blocks, batches, strict=True):
-                seen = {name: value for name, value in batch.items() if name in ("images", "features")}
-                if self._draws:
-                    seen["rows"] = batch["position"].astype(np.int32)
-                tokens, score = self._generate(seen)
-                texts.extend(self.tokenizer.decode(tokens[: len(block)]))
-                scores.append(score[: len(block)])
+            for block, its_texts, score in self.batches(inputs, positions, batch_size):
+                texts.extend(its_texts)
+                scores.append(score)
                 bar.update(len(block))
         return texts, np.concatenate(scores)
+
+    def batches(
+        self, inputs: Inputs, positions: np.ndarray, batch_size: int
+    ) -> Iterator[tuple[np.ndarray, list[str], np.ndarray]]:
+        """Yields the same batch by batch: positions int64 [b], their captions, and their scores float32 [b]."""
+        batches = SequentialBatches(inputs, positions, self.replicas.rounded_batch_size(batch_size))
+        for block, batch in zip(batches.blocks, batches, strict=True):
+            seen = {name: value for name, value in batch.items() if name in ("images", "features")}
+            if self._draws:
+                seen["rows"] = batch["position"].astype(np.int32)
+            tokens, score = self._generate(seen)
+            yield block, self.tokenizer.decode(tokens[: len(block)]), score[: len(block)]
