@@ -29,7 +29,7 @@ from tfcap.data.records import Records
 from tfcap.files import read_json, write_json
 from tfcap.run_folder import RunFolder
 from tfcap.scoring import score_store
-from tfcap.settings import Settings
+from tfcap.settings import EvaluateSettings, Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _SCRIPTS = {
@@ -39,6 +39,7 @@ _SCRIPTS = {
     "score": "tfcap/score.py",
     "select": "tfcap/select.py",
     "inspect": "tfcap/inspect.py",
+    "evaluate": "tfcap/evaluate.py",
 }
 
 
@@ -329,6 +330,47 @@ def _score(damage: Callable[[Place], object] = lambda place: None, **changes: ob
 def _score_single_captions(place: Place) -> list[str]:
     said = {"dataset": "flickr8k", "source": place.flickr(), "data_dir": place.here / "data", "out": place.run_dir}
     return [*(f"--{name}={value}" for name, value in said.items()), "--noprogress"]
+
+
+def _evaluate(
+    damage: Callable[[Place], object] = lambda place: None, **changes: object
+) -> Callable[[Place], list[str]]:
+    """Asks for an evaluation of Gemma 3 on the toy data; a flag that is None is left out."""
+
+    def given(place: Place) -> list[str]:
+        damage(place)
+        said = {name: place.toy[name] for name in ("scenes_size", "data_dir")}
+        said |= {"checkpoint": place.here / "gemma", "out": place.here / "evaluated", **changes}
+        return [*(f"--{name}={value}" for name, value in said.items() if value is not None), "--noprogress"]
+
+    return given
+
+
+def _begun_evaluation(content: str = "", **other: object) -> Callable[[Place], None]:
+    """An evaluation that was begun with other settings or data, or whose description is damaged."""
+
+    def damage(place: Place) -> None:
+        from tfcap.evaluation_folder import EvaluationFolder
+
+        asked = EvaluateSettings(checkpoint=str(place.here / "gemma"), out=str(place.here / "evaluated"))
+        said = {name: place.toy[name] for name in ("scenes_size", "data_dir")} | other
+        EvaluationFolder(asked, Settings().replace(**said).resolve()).describe("f" * 64)
+        if content:
+            place.file("evaluated/evaluation.json", content)
+
+    return damage
+
+
+def _pickled_gemma(place: Place) -> None:
+    place.file("gemma/config.json", '{"model_type": "gemma3"}')
+    place.file("gemma/pytorch_model.bin", "PK")
+
+
+def _evaluate_without_pictures(place: Place) -> list[str]:
+    source = place.flickr(0)
+    (source / "images").mkdir()
+    said = {"dataset": "flickr8k", "source": source, "data_dir": place.here / "data", "out": place.here / "evaluated"}
+    return [*(f"--{name}={value}" for name, value in said.items()), "--checkpoint=gemma", "--noprogress"]
 
 
 def _without_beam(place: Place) -> None:
@@ -748,6 +790,46 @@ KINDS = {
         "refused.*/dev/null/a.png", _inspect("", "--out=/dev/null/a.png"), "inspect"
     ),
     "inspect into a folder": Kind("refused.*run/scores", _inspect("", "--out=run/scores"), "inspect"),
+    "evaluate without a checkpoint": Kind("--checkpoint is missing", _evaluate(checkpoint=None), "evaluate"),
+    "evaluate without a place": Kind("--out is missing", _evaluate(out=None), "evaluate"),
+    "evaluate an unknown captioner": Kind(
+        "Unknown captioner that is used as it is.*'gpt'.*gemma3", _evaluate(model="gpt"), "evaluate"
+    ),
+    "evaluate a captioner that must be trained": Kind(
+        "cannot be used without training.*--model=resnet50_lstm.*one of gemma3, pali_gemma, blip2",
+        _evaluate(model="resnet50_lstm"),
+        "evaluate",
+    ),
+    "evaluate on an unknown split": Kind(
+        "Unknown --split.*'val'.*one of train, validation, test", _evaluate(split="val"), "evaluate"
+    ),
+    "evaluate on an empty split": Kind("split of flickr8k is empty", _evaluate_without_pictures, "evaluate"),
+    "evaluate what is no checkpoint": Kind("There is no checkpoint.*gemma.*kaggle://", _evaluate(), "evaluate"),
+    "evaluate a pickle": Kind(
+        "no weights as safetensors.*pytorch_model.bin", _evaluate(_pickled_gemma), "evaluate", alone=True
+    ),
+    "evaluate with another encoder": Kind(
+        "as KerasHub has it.*--encoder=vgg19", _evaluate(encoder="vgg19"), "evaluate"
+    ),
+    "evaluate by drawing with beams": Kind("without beams", _evaluate(temperature=1), "evaluate"),
+    "evaluate into another folder": Kind(
+        "evaluated is not the folder of an evaluation.*evaluation.json",
+        _evaluate(lambda place: place.file("evaluated/thesis.txt", "mine")),
+        "evaluate",
+    ),
+    "evaluate into a run": Kind("is not the folder of an evaluation", _evaluate(Place.own_run, out="run"), "evaluate"),
+    "evaluate with other settings": Kind(
+        "has other settings: beams was 5 and is now 3. .*--noresume", _evaluate(_begun_evaluation(beams=5)), "evaluate"
+    ),
+    "evaluate with other data": Kind(
+        "has other data: fingerprint was 'ffff.*--noresume", _evaluate(_begun_evaluation()), "evaluate"
+    ),
+    "evaluate with a cut description": Kind(
+        "evaluation.json is not valid JSON", _evaluate(_begun_evaluation(content='{"settings": {')), "evaluate"
+    ),
+    "evaluate with a description of something else": Kind(
+        "does not describe an evaluation", _evaluate(_begun_evaluation(content="[]")), "evaluate"
+    ),
     "caption of a PNG bomb": Kind(
         "bomb.png cannot be captioned.*too many pixels", _picture("bomb.png", _png_header(60_000, 60_000)), "caption"
     ),

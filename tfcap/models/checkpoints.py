@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def folder_of(where: str, flag: str) -> Path:
       InputError: there is none.
     """
     if where.startswith(HUB):
-        return _downloaded(where, flag)
+        return downloaded(where, flag)
     folder = Path(where).expanduser()
     if not where or not folder.is_dir():
         raise InputError(
@@ -115,7 +116,14 @@ def folder_of(where: str, flag: str) -> Path:
     return folder
 
 
-def _downloaded(where: str, flag: str) -> Path:
+def downloaded(
+    where: str, flag: str, wanted: Sequence[str] = _OF_A_CHECKPOINT, unwanted: Sequence[str] = ("*/*",)
+) -> Path:
+    """Returns the folder that hf://user/name[@revision] is downloaded to; raises InputError where it cannot be had.
+
+    Args:
+      wanted: patterns of the files that are downloaded, but those that match `unwanted`.
+    """
     from huggingface_hub import snapshot_download
 
     said = _HUB_NAME.fullmatch(where.removeprefix(HUB))
@@ -127,8 +135,8 @@ def _downloaded(where: str, flag: str) -> Path:
         folder = snapshot_download(
             said["name"],
             revision=said["revision"],
-            allow_patterns=_OF_A_CHECKPOINT,
-            ignore_patterns=["*/*"],
+            allow_patterns=list(wanted),
+            ignore_patterns=list(unwanted),
             endpoint=os.environ.get("HF_ENDPOINT"),
         )
     except (OSError, ValueError) as error:  # what huggingface_hub raises for networks and for names

@@ -1,0 +1,155 @@
+"""Captioners of KerasHub write what their whole model, run without a cache, finds likeliest; mistakes are one line."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from tests.models.toy_hub import MADE, write_preset
+from tfcap import registry
+from tfcap.errors import InputError
+from tfcap.settings import Settings
+
+BATCH, TOKENS = 4, 7
+RNG = np.random.default_rng(0)
+PICTURES = [RNG.integers(0, 256, [*size, 3], dtype=np.uint8) for size in ((16, 16), (40, 23), (9, 30), (64, 64))]
+POSITIONS = np.arange(4)
+
+every = pytest.mark.parametrize("name", MADE)
+
+
+@pytest.fixture(scope="module")
+def presets(tmp_path_factory):
+    """Returns the preset of a name, written once."""
+    written = {}
+
+    def preset(name):
+        if name not in written:
+            written[name] = write_preset(tmp_path_factory.mktemp("presets") / name, name)
+        return written[name]
+
+    return preset
+
+
+def _captioner(preset, name, prompt="", **changes):
+    said = {"eval_batch_size": BATCH, "max_tokens": TOKENS, "beams": 1, "xla": False, **changes}
+    return registry.DIRECT[name](str(preset), prompt, "float32", Settings().replace(**said))
+
+
+def _likeliest(captioner, picture):
+    """The greedy caption by the functional model over the whole text, anew for each word."""
+    model, marks = captioner.model, captioner.marks()
+    given = {name: value[:1].copy() for name, value in captioner._inputs.items()}
+    converted = np.asarray(model.preprocessor.image_converter(picture))
+    given["images"] = converted.reshape(given["images"].shape)
+    first, last = captioner._length, given["token_ids"].shape[1]
+    for t in range(first, last):
+        logits = np.array(model({name: given[name] for name in model.input}))[0, t - 1]
+        logits[list(marks.never)] = -np.inf
+        given["token_ids"][0, t] = logits.argmax()
+        given["padding_mask"][0, t] = True
+        if "response_mask" in given:
+            given["response_mask"][0, t] = True
+        if logits.argmax() == marks.end:
+            break
+    written = {key: given[key][:, first:] for key in ("token_ids", "padding_mask")}
+    return " ".join(model.preprocessor.generate_postprocess(written)[0].split())
+
+
+@every
+def test_greedy_captions_are_those_of_the_whole_model(presets, name):
+    captioner = _captioner(presets(name), name)
+    found = captioner.captions(PICTURES, POSITIONS)
+    assert found == [_likeliest(captioner, picture) for picture in PICTURES]
+    assert len(set(found)) > 1
+    assert captioner.captions(PICTURES[:1], POSITIONS[:1]) == found[:1]
+
+
+def test_beams_and_draws_are_those_of_the_decoding_core(presets):
+    greedy = _captioner(presets("gemma3"), "gemma3").captions(PICTURES, POSITIONS)
+    assert _captioner(presets("gemma3"), "gemma3", beams=4, xla=True).captions(PICTURES, POSITIONS) != greedy
+    drawing = _captioner(presets("gemma3"), "gemma3", temperature=1.5)
+    drawn = drawing.captions(PICTURES, POSITIONS)
+    assert drawn != greedy
+    assert drawing.captions(PICTURES[2:], POSITIONS[2:]) == drawn[2:]
+    assert drawing.captions(PICTURES, POSITIONS + 9) != drawn
+
+
+def test_prompts_have_the_form_that_the_models_were_trained_with(presets):
+    gemma = _captioner(presets("gemma3"), "gemma3", "Name a dog ")
+    assert gemma.prompt == ("<start_of_turn>user\n<start_of_image>Name a dog<end_of_turn>\n<start_of_turn>model\n")
+    tokenizer = gemma.model.preprocessor.tokenizer
+    assert gemma.marks().end == tokenizer.token_to_id("<end_of_turn>")
+    assert gemma.marks().never == (tokenizer.end_token_id,)
+    plain = _captioner(presets("gemma3"), "gemma3", "<start_of_image> in this photo")
+    assert plain.prompt == "<start_of_image> in this photo" and plain.marks().end == tokenizer.end_token_id
+    assert _captioner(presets("pali_gemma"), "pali_gemma").prompt == "caption en\n"
+    assert _captioner(presets("blip2"), "blip2").prompt == "a photo of"
+    assert _captioner(presets("blip2"), "blip2", " ").prompt == ""
+
+
+# Mistakes.
+
+
+def _no_weights(folder):
+    (folder / "model.weights.h5").rename(folder / "model.pkl")
+
+
+def _pickle_of_hugging_face(folder):
+    _no_weights(folder)
+    (folder / "config.json").write_text('{"model_type": "gemma3"}')
+    (folder / "pytorch_model.bin").write_bytes(b"PK")
+
+
+def _without_how_images_are_prepared(folder):
+    (folder / "config.json").write_text('{"model_type": "gemma3"}')
+    save_file({"one": np.ones(1, np.float32)}, folder / "model.safetensors")
+
+
+def _cut(folder):
+    path = folder / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def _of_another_kind(folder):
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+
+
+DAMAGE = {
+    "no weights": (_no_weights, "has no weights as .weights.h5.*model.pkl"),
+    "a pickle": (_pickle_of_hugging_face, "no weights as safetensors.*pytorch_model.bin"),
+    "no preparation": (_without_how_images_are_prepared, "does not say how its images are prepared"),
+    "weights cut": (_cut, "KerasHub cannot load Gemma3CausalLM from --checkpoint="),
+    "another model": (_of_another_kind, "holds another model. Received: llama. Expected: Gemma3Backbone.*gemma3"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "is no checkpoint.*config.json of Hugging Face"),
+    "config of something else": (lambda folder: (folder / "config.json").write_text("[]"), "is no checkpoint"),
+    "config cut": (lambda folder: (folder / "config.json").write_text("{"), "config.json is not valid JSON"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damage_is_an_error_of_one_line(presets, tmp_path, damage):
+    folder = shutil.copytree(presets("gemma3"), tmp_path / "preset")
+    DAMAGE[damage][0](folder)
+    with pytest.raises(InputError, match=DAMAGE[damage][1]) as raised:
+        _captioner(folder, "gemma3")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_preset_of_another_model_and_one_of_text_alone_are_refused(presets, tmp_path):
+    with pytest.raises(InputError, match="holds another model. Received: PaliGemmaBackbone"):
+        _captioner(presets("pali_gemma"), "gemma3")
+    with pytest.raises(InputError, match="is of text alone"):
+        _captioner(write_preset(tmp_path / "text", "gemma3", sees=False), "gemma3")
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(presets):
+    with pytest.raises(InputError, match="leaves no room for a caption. Received: [0-9]+ tokens, and --max_tokens=60"):
+        _captioner(presets("gemma3"), "gemma3", max_tokens=60)
+
+
+def test_the_preset_is_not_changed_by_its_use(presets):
+    said = json.loads((presets("gemma3") / "preprocessor.json").read_text())
+    assert said["config"]["max_images_per_prompt"] == 2
