@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tfcap.errors import InputError
-from tfcap.models.checkpoints import open_checkpoint
+from tfcap.models.checkpoints import downloaded, open_checkpoint
 
 TENSORS = {f"layer.{index}": np.full([2, 3], index, np.float32) for index in range(4)}
 
@@ -197,6 +197,11 @@ def test_a_name_on_the_hub_is_downloaded_without_its_pickle(hub, where):
     _holds_the_tensors(open_checkpoint(where, "weights"))
     assert any(where.partition("@")[2] in line for line in hub.asked)
     assert not [line for line in hub.asked if "pytorch_model.bin" in line]
+
+
+def test_what_is_downloaded_can_be_said(hub):
+    folder = downloaded("hf://user/toy", "weights", ("*.json", "*.bin"), ("*.bin",))
+    assert [path.name for path in folder.iterdir()] == ["config.json"]
 
 
 def test_a_name_that_the_hub_does_not_know_is_an_error_of_one_line(hub):

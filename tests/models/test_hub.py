@@ -13,8 +13,8 @@ from tfcap.errors import InputError
 from tfcap.settings import Settings
 
 BATCH, TOKENS = 4, 7
-RNG = np.random.default_rng(0)
-PICTURES = [RNG.integers(0, 256, [*size, 3], dtype=np.uint8) for size in ((16, 16), (40, 23), (9, 30), (64, 64))]
+COLOURS = {(16, 16): (0, 0, 0), (40, 23): (255, 255, 255), (9, 30): (255, 0, 0), (64, 64): (0, 90, 255)}
+PICTURES = [np.full([*size, 3], colour, np.uint8) for size, colour in COLOURS.items()]
 POSITIONS = np.arange(4)
 
 every = pytest.mark.parametrize("name", MADE)
@@ -48,14 +48,15 @@ def _likeliest(captioner, picture):
     for t in range(first, last):
         logits = np.array(model({name: given[name] for name in model.input}))[0, t - 1]
         logits[list(marks.never)] = -np.inf
+        if logits.argmax() == marks.end:
+            break
         given["token_ids"][0, t] = logits.argmax()
         given["padding_mask"][0, t] = True
         if "response_mask" in given:
             given["response_mask"][0, t] = True
-        if logits.argmax() == marks.end:
-            break
-    written = {key: given[key][:, first:] for key in ("token_ids", "padding_mask")}
-    return " ".join(model.preprocessor.generate_postprocess(written)[0].split())
+    (text,) = captioner.texts(given["token_ids"][:, first:], given["padding_mask"][:, first:].astype(bool))
+    assert "<" not in text
+    return text
 
 
 @every
@@ -98,7 +99,8 @@ def _no_weights(folder):
 
 
 def _pickle_of_hugging_face(folder):
-    _no_weights(folder)
+    shutil.rmtree(folder)
+    folder.mkdir()
     (folder / "config.json").write_text('{"model_type": "gemma3"}')
     (folder / "pytorch_model.bin").write_bytes(b"PK")
 
@@ -148,6 +150,11 @@ def test_a_preset_of_another_model_and_one_of_text_alone_are_refused(presets, tm
 def test_a_prompt_that_leaves_no_room_is_refused(presets):
     with pytest.raises(InputError, match="leaves no room for a caption. Received: [0-9]+ tokens, and --max_tokens=60"):
         _captioner(presets("gemma3"), "gemma3", max_tokens=60)
+
+
+def test_a_prompt_with_two_places_for_pictures_is_refused(presets):
+    with pytest.raises(InputError, match="must have one place for the picture.*Expected: <start_of_image> once, and 4"):
+        _captioner(presets("gemma3"), "gemma3", "<start_of_image> and <start_of_image>")
 
 
 def test_the_preset_is_not_changed_by_its_use(presets):

@@ -17,14 +17,13 @@ _PIXELS = {"image_size": (SIDE, SIDE), "scale": 1 / 127.5, "offset": -1.0}
 
 
 def sentences(marks: list[str]) -> bytes:
-    """Returns a SentencePiece vocabulary of some words: <pad>, <eos>, <bos>, <unk>, the marks, and the words."""
+    """Returns a SentencePiece vocabulary: <pad>, <eos>, <bos>, <unk>, the marks, and pieces of words."""
     written = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter([SENTENCE]),
         model_writer=written,
-        vocab_size=4 + len(marks) + len(set(SENTENCE.split())),
-        hard_vocab_limit=False,
-        model_type="word",
+        vocab_size=4 + len(marks) + 60,
+        model_type="bpe",
         user_defined_symbols=marks,
         minloglevel=2,
         **{f"{name}_id": index for index, name in enumerate(("pad", "eos", "bos", "unk"))},
@@ -37,7 +36,8 @@ def _scattered(model: Any, seed: int = 0) -> Any:
     """Makes the weights large enough for pictures and words to differ."""
     rng = np.random.default_rng(seed)
     for variable in model.weights:
-        variable.assign(variable.numpy() + rng.normal(scale=0.3, size=variable.shape))
+        scale = 0.2 if "token_embedding" in variable.path else 1.0
+        variable.assign(variable.numpy() + rng.normal(scale=scale, size=variable.shape))
     return model
 
 
@@ -65,7 +65,7 @@ def gemma3(sees: bool = True) -> Any:
         intermediate_dim=16,
         head_dim=4,
         use_sliding_window_attention=True,
-        sliding_window_size=8,
+        sliding_window_size=40,
         vision_encoder=vision if sees else None,
     )
     preprocessor = models.Gemma3CausalLMPreprocessor(
@@ -105,7 +105,7 @@ def pali_gemma() -> Any:
 def blip2() -> Any:
     keras.utils.set_random_seed(0)
     models = keras_hub.models
-    letters = ["<pad>", "</s>", "<image>", *sorted(ByteLevel.alphabet())]
+    letters = ["<pad>", "</s>", "<image>", *sorted(ByteLevel.alphabet()), "ab"]
     tokenizer = models.BLIP2OPTTokenizer({letter: index for index, letter in enumerate(letters)}, ["a b"])
     vision = models.BLIP2VisionEncoder(
         image_size=SIDE,

@@ -92,7 +92,7 @@ class HubCaptioner:
         self._batch = settings.evaluation.eval_batch_size
         self._length, self._inputs = self._shared(settings.data.max_tokens - 1)
         marks = self.marks()
-        self._end = [marks.end]
+        self._end = marks.end
         self._search = _Search(decoding_of(settings), marks, self._length, self.vectors_before_words(), self._batch)
         self.model.compile(sampler=self._search, jit_compile=settings.training.xla)
         self._generate = self.model.make_generate_function()
@@ -144,11 +144,15 @@ class HubCaptioner:
         prepared = [ops.convert_to_numpy(prepare(picture)) for picture in pictures]
         images = np.stack([prepared[index] for index in filled]).reshape(self._inputs["images"].shape)
         self._search.rows.assign(np.asarray(positions, np.int64)[filled])
-        found = self._generate({**self._inputs, "images": images}, stop_token_ids=self._end)
-        written = {
-            name: ops.convert_to_numpy(found[name])[:count, self._length :] for name in ("token_ids", "padding_mask")
-        }
-        texts = self.model.preprocessor.generate_postprocess(written)
+        found = self._generate({**self._inputs, "images": images}, stop_token_ids=[self._end])
+        tokens, before_end = (
+            ops.convert_to_numpy(found[name])[:count, self._length :] for name in ("token_ids", "padding_mask")
+        )
+        return self.texts(tokens, before_end.astype(bool) & (tokens != self._end))
+
+    def texts(self, tokens: np.ndarray, mask: np.ndarray) -> list[str]:
+        """Returns the words, on one line, of tokens int32 [B, T] where the mask, bool [B, T], is true."""
+        texts = self.model.preprocessor.generate_postprocess({"token_ids": tokens, "padding_mask": mask})
         return [" ".join(str(text).split()) for text in texts]
 
 
@@ -173,6 +177,17 @@ class Gemma3(HubCaptioner):
         if "<start_of_image>" in prompt:
             return prompt
         return f"<start_of_turn>user\n<start_of_image>{prompt.strip()}<end_of_turn>\n<start_of_turn>model\n"
+
+    def _shared(self, new: int) -> tuple[int, dict[str, np.ndarray]]:
+        length, inputs = super()._shared(new)
+        places, expected = int(inputs["vision_mask"][0].sum()), self.model.backbone.num_vision_tokens_per_image
+        if places != expected:
+            raise InputError(
+                "The prompt must have one place for the picture",
+                received=f"{self.prompt!r}, of which the tokenizer makes {places} tokens for pictures",
+                expected=f"<start_of_image> once, and {expected}",
+            )
+        return length, inputs
 
     def vectors_before_words(self) -> int:
         return 0  # they are in the places of tokens
