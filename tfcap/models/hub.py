@@ -89,7 +89,7 @@ class HubCaptioner:
         self.model = load_task(self.TASK, checkpoint, self.MODEL_TYPE, precision, self.READS_IMAGES)
         self._check_sees(checkpoint)
         self.prompt = self.told(prompt or self.PROMPT)
-        self._batch = settings.evaluation.eval_batch_size
+        self._batch = self.rows(settings.evaluation.eval_batch_size)
         self._length, self._inputs = self._shared(settings.data.max_tokens - 1)
         marks = self.marks()
         self._end = marks.end
@@ -100,6 +100,10 @@ class HubCaptioner:
     def _check_sees(self, checkpoint: str) -> None:
         if getattr(self.model.preprocessor, "image_converter", None) is None:
             raise InputError(f"{checkpoint} is of text alone", expected="a model that is given pictures")
+
+    def rows(self, batch: int) -> int:
+        """Returns how many rows the model is given for a batch of so many pictures."""
+        return batch
 
     def told(self, prompt: str) -> str:
         """Returns a prompt in the form that the model was trained with."""
@@ -177,6 +181,10 @@ class Gemma3(HubCaptioner):
         if "<start_of_image>" in prompt:
             return prompt
         return f"<start_of_turn>user\n<start_of_image>{prompt.strip()}<end_of_turn>\n<start_of_turn>model\n"
+
+    def rows(self, batch: int) -> int:
+        # Keras 3.15 adds [N, 1] to [N, N] as if it were [1, N], and KerasHub adds such rows to the places of N tokens.
+        return batch + (batch == self.model.backbone.num_vision_tokens_per_image)
 
     def _shared(self, new: int) -> tuple[int, dict[str, np.ndarray]]:
         length, inputs = super()._shared(new)
