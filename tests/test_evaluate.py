@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests import toy_pretrained
+from tests.models.toy_hub import write_preset
 from tfcap import evaluate, registry
 from tfcap.data.pipeline import Inputs
 from tfcap.data.records import Records
@@ -203,6 +204,19 @@ def test_a_captioner_of_both_tables_is_one():
     assert [name for name in registry.DIRECT if name in registry.CAPTIONERS] == ["toy"]
     for name in registry.DIRECT:
         assert registry.CAPTIONERS._targets.get(name) in (None, registry.DIRECT._targets[name])
+
+
+def test_a_captioner_of_keras_hub_goes_on_where_it_was(command, tmp_path, monkeypatch):
+    preset = write_preset(tmp_path / "preset", "pali_gemma")
+    said = {"model": "pali_gemma", "checkpoint": preset, "split": "test", "eval_batch_size": 2}
+    with monkeypatch.context() as patch:
+        _stopped_after(patch, 1)
+        with pytest.raises(KeyboardInterrupt):
+            _run(command(tmp_path / "torn", **said))
+    for name in ("torn", "whole"):
+        _run(command(tmp_path / name, **said))
+    assert _results(tmp_path / "torn") == _results(tmp_path / "whole")
+    assert len(read_json(tmp_path / "whole" / "captions.json")) == 6
 
 
 @pytest.mark.timeout(900)
