@@ -13,6 +13,7 @@ import pytest
 from tests import toy_pretrained
 from tests.models.toy_hub import write_preset
 from tfcap import evaluate, registry
+from tfcap.command_settings import EvaluateSettings
 from tfcap.data.pipeline import Inputs
 from tfcap.data.records import Records
 from tfcap.errors import InputError
@@ -20,7 +21,6 @@ from tfcap.files import read_json
 from tfcap.journal import Journal
 from tfcap.models.build import build_captioner, decoding_of
 from tfcap.preparation import tokenizer_of
-from tfcap.command_settings import EvaluateSettings
 from tfcap.settings import Settings
 from tfcap.training.decoding import Decoder
 from tfcap.training.strategy import connect

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import flags
 from tfcap import registry
+from tfcap.command_settings import EvaluateSettings
 from tfcap.errors import InputError
 from tfcap.files import read_json
 from tfcap.reporting.tables import metrics_table
-from tfcap.command_settings import EvaluateSettings
 from tfcap.settings import Settings
 
 if TYPE_CHECKING:
