@@ -65,6 +65,8 @@ CAPTIONERS = Registry(
 DIRECT = Registry(
     "captioner that is used as it is",
     {
+        "vit_gpt2": "tfcap.models.vit_gpt2:CrossAttentionCaptioner",
+        "git": "tfcap.models.git_captioner:GITCaptioner",
         "gemma3": "tfcap.models.hub:Gemma3",
         "pali_gemma": "tfcap.models.hub:PaliGemma",
         "blip2": "tfcap.models.hub:BLIP2",
