@@ -36,7 +36,8 @@ def ways(job: dict[str, Any]) -> dict[str, Callable[[], dict[str, Any]]]:
     settings = Settings().replace(
         model=job["case"], train="all", augment="none", image_size=224, dropout=0.0, max_tokens=job["tokens"], **said
     )
-    model = build_captioner(settings.resolve(), 0)
+    words = 500 if job["tiny"] else {"git": 30_522}.get(job["case"], 50_257)
+    model = build_captioner(settings.resolve(), words)
     if job["case"] == "clip_gpt2":
         with np.load(folder_of(job, "mapper.npz"), allow_pickle=False) as arrays:
             model.mapper.products[0].kernel.assign(arrays["kernel"])

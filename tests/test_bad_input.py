@@ -25,11 +25,12 @@ import pytest
 
 from tests.models.toy_clip import write_clip
 from tests.tfrecords_builder.toy import encoded
+from tfcap.command_settings import EvaluateSettings
 from tfcap.data.records import Records
 from tfcap.files import read_json, write_json
 from tfcap.run_folder import RunFolder
 from tfcap.scoring import score_store
-from tfcap.settings import EvaluateSettings, Settings
+from tfcap.settings import Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 _SCRIPTS = {
@@ -796,7 +797,7 @@ KINDS = {
         "Unknown captioner that is used as it is.*'gpt'.*gemma3", _evaluate(model="gpt"), "evaluate"
     ),
     "evaluate a captioner that must be trained": Kind(
-        "cannot be used without training.*--model=resnet50_lstm.*one of gemma3, pali_gemma, blip2",
+        "cannot be used without training.*--model=resnet50_lstm.*one of vit_gpt2, git, gemma3, pali_gemma, blip2",
         _evaluate(model="resnet50_lstm"),
         "evaluate",
     ),

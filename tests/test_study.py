@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from tfcap.findings import estimates
+from tfcap.findings import estimates, noise_kept
 from tfcap.reporting.study_table import study_table
 
 _LISTS = ["--selector=random,loss", "--fraction=0.5,1", "--seed=0"]
@@ -119,6 +119,17 @@ def test_a_dry_run_lists_the_commands_and_writes_nothing(tmp_path):
     code, shown, _ = _done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
     assert code == 0 and not (tmp_path / "x").exists()
     assert shown.splitlines()[2].split(maxsplit=1)[0] == "loss-0.5" and len(shown.splitlines()) == 3
+
+
+def test_the_noise_that_is_kept_has_a_table_where_it_is_known(study):
+    out, _, (_, shown, _) = study
+    cells = json.loads((out / "study.json").read_text())["cells"]
+    expected = 100 * cells["loss-0.5"]["metrics"]["noise_rate_kept"]
+    _, _, table = shown.partition("wrong, in %")
+    assert ["loss", f"{expected:.1f}", "-"] in [line.split() for line in table.splitlines()]
+    assert noise_kept({"a": {**cells["full"], "metrics": {}}}) == {}
+    twice = {seed: {**cells["full"], "metrics": {"noise_rate_kept": rate}} for seed, rate in (("0", 0.1), ("1", 0.2))}
+    assert noise_kept(twice) == {"full": {1.0: pytest.approx(0.15)}}
 
 
 def test_the_table_shows_each_method_at_each_fraction():

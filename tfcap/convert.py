@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> None:
         if not getattr(asked, name):
             raise InputError(f"--{name} is missing", expected=f"--{name}=FOLDER", remedy="See --help.")
     run, out = Path(asked.run), Path(asked.out)
-    if out.exists() and not (out / "config.json").is_file() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / "config.json").is_file())):
         raise InputError("--out is a folder of something else", received=out, expected="a new folder, or a checkpoint")
     written = convert(run, out)
     print(f"{out}\n  {written['tensors']:,} tensors, {written['parameters']:,} parameters, {written['model_type']}")
@@ -51,6 +51,8 @@ def convert(run: Path, out: Path) -> dict[str, object]:
             received=f"--run={run}",
             expected="a run with --tokenizer or --checkpoint",
         )
+    if settings.model.checkpoint and Path(settings.model.checkpoint).expanduser().resolve() == out.resolve():
+        raise InputError("The run still needs the checkpoint that it began with", received=f"--out={out}")
     tokenizer = SubwordTokenizer.load(tokenizer_folder, settings.data.max_tokens)
 
     from safetensors.numpy import save_file  # TensorFlow is imported only when it is needed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,36 @@ def estimates(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[float, E
     Args:
       cells: by name, what study.json holds of each: its `axes` and `per_image`.
     """
-    grouped: dict[tuple[str, float], list[list[float]]] = defaultdict(list)
+    grouped = _grouped(cells, lambda cell: cell["per_image"]["CIDEr"])
+    return {
+        method: {fraction: mean_over_seeds(np.array(values)) for fraction, values in row.items()}
+        for method, row in grouped.items()
+    }
+
+
+def noise_kept(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[float, float]]:
+    """Returns which part of the kept examples has wrong captions, the mean over seeds, by method and fraction.
+
+    Empty for data sets that do not record it.
+
+    Args:
+      cells: as of `estimates`, with their `metrics`.
+    """
+    known = {name: cell for name, cell in cells.items() if "noise_rate_kept" in cell["metrics"]}
+    grouped = _grouped(known, lambda cell: cell["metrics"]["noise_rate_kept"])
+    return {
+        method: {fraction: float(np.mean(values)) for fraction, values in row.items()}
+        for method, row in grouped.items()
+    }
+
+
+def _grouped(
+    cells: Mapping[str, Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]
+) -> dict[str, dict[float, list[Any]]]:
+    """Returns the values of the cells, one a seed, by method and fraction."""
+    found: dict[str, dict[float, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.values():
         axes = cell["axes"]
-        method = " ".join(value for name, value in axes.items() if name not in ("seed", "fraction")) or "all cells"
-        grouped[method, float(axes.get("fraction", 1))].append(cell["per_image"]["CIDEr"])
-    found: dict[str, dict[float, Estimate]] = defaultdict(dict)
-    for (method, fraction), values in grouped.items():
-        found[method][fraction] = mean_over_seeds(np.array(values))
-    return dict(found)
+        method = " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
+        found[method][float(axes.get("fraction", 1))].append(value(cell))
+    return found

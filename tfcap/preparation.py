@@ -107,6 +107,8 @@ class Preparation:
         self.encoder  # noqa: B018 - its weights may be missing
         if self.teacher is not None and not (self.folder / "experiment.json").exists():
             checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
+        if self.settings.model.checkpoint and not (self.folder / "experiment.json").exists():
+            self.new_captioner()  # its weights may be missing, damaged or of another kind
         budget_of(self.settings.selection.fraction, len(self.examples["train"]))
         if self.plan.signals and not (self.folder / "experiment.json").exists():
             model = self.new_captioner(self.settings.selection.proxy)

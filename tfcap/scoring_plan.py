@@ -102,5 +102,12 @@ class ScoringPlan:
         del groups["evaluation"]
         flat = {name: value for fields in groups.values() for name, value in fields.items()}
         counted = {name: value for name, value in flat.items() if name not in NEUTRAL and name not in _NOT_OF_SCORES}
-        name = hash_of(counted, self.length, self.tracked, fingerprint)[:16]
+        name = hash_of(counted, self.length, self.tracked, fingerprint, *self._seen_otherwise())[:16]
         return Path(self.settings.run.scoring_dir) / f"{self.settings.data.dataset}-{name}"
+
+    def _seen_otherwise(self) -> list[str]:
+        """Returns something if the scoring captioner is given the features of another kind of captioner, and nothing else."""
+        model = self.settings.model
+        kinds = [registry.CAPTIONERS[name] for name in (model.model, self.settings.selection.proxy)]
+        regions = [kind.sees_regions(model) for kind in kinds]
+        return ["regions" if regions[0] else "one vector"] if model.freeze_encoder and regions[0] != regions[1] else []

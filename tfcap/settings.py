@@ -245,6 +245,8 @@ def _resolved(settings: Settings) -> Settings:
     defaults = _FOR_SCENES if settings.data.dataset == "scenes" else _FOR_PHOTOGRAPHS
     flat = {name: value for group in defaults.values() for name, value in group.items()}
     flat["encoder"] = _own_encoder(settings) or flat["encoder"]
+    if settings.model.model == "vit_llama" and flat["shape"] == "base":
+        flat["shape"] = "1b"
     settings = settings.replace(**{name: value for name, value in flat.items() if settings.get(name) is None})
     small = settings.model.encoder == "small_resnet"
     weights = settings.model.encoder_weights or _own_weights(settings) or ("none" if small else "imagenet")

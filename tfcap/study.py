@@ -27,10 +27,10 @@ from tfcap import run_folder
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.files import locked, read_json, refusal_explained, write_text
-from tfcap.findings import estimates
+from tfcap.findings import estimates, noise_kept
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
-from tfcap.reporting.study_table import study_table
+from tfcap.reporting.study_table import noise_table, study_table
 from tfcap.settings import Settings
 
 _POLL_SECONDS = 0.5
@@ -52,6 +52,9 @@ def main(argv: Sequence[str]) -> None:
     with refusal_explained(f"--out={out}"), _alone(out):
         failed = study.run()
     print(study_table(estimates(study.found)))
+    noise = noise_kept(study.found)
+    if noise:
+        print(f"\n{noise_table(noise)}\nof the kept examples whose captions are known to be wrong")
     if failed:
         words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests.scoring.toy import batches
 from tests.training.toy import captioner
+from tfcap.data.text import PAD
 from tfcap.registry import SCORES
 from tfcap.settings import SelectionSettings
 from tfcap.training.step import values_of
@@ -26,7 +27,9 @@ def _expected(model, batch, definition, reduction):
             if weight:
                 alone = {"features": batch["features"][row : row + 1], "tokens": caption[None]}
                 probs = np.exp(model.next_words(alone)[0].numpy()[0].astype(np.float64))
-                means.append(getattr(np, reduction)([definition(probs[t], w) for t, w in enumerate(caption[1:]) if w]))
+                means.append(
+                    getattr(np, reduction)([definition(probs[t], w) for t, w in enumerate(caption[1:]) if w != PAD])
+                )
         scores.append(np.mean(means))
     return scores
 

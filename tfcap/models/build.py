@@ -10,6 +10,7 @@ import keras
 
 from tfcap import registry
 from tfcap.data.text import Marks
+from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
@@ -40,9 +41,34 @@ def build_captioner(
     captioner: Captioner = registry.CAPTIONERS[settings.model.model].of(
         encoder or build_encoder(settings), vocabulary_size, settings
     )
-    captioner.marks = marks or (captioner.marks if settings.model.checkpoint else Marks())
+    own = captioner.marks if settings.model.checkpoint else Marks()
+    captioner.marks = (
+        _checked(own, marks or own, captioner, vocabulary_size) if settings.model.checkpoint else marks or own
+    )
     captioner.train_only(settings.model.train)
     return captioner
+
+
+def _checked(own: Marks, marks: Marks, captioner: Captioner, vocabulary_size: int) -> Marks:
+    """Returns the marks of a vocabulary for a pretrained decoder, which never says what has no word.
+
+    Raises:
+      InputError: they are not those that the decoder was trained with, or it has fewer words.
+    """
+    if (own.begin, own.end) != (marks.begin, marks.end):
+        raise InputError(
+            "The tokenizer begins and ends captions otherwise than the checkpoint",
+            received=f"begin {marks.begin} and end {marks.end}",
+            expected=f"begin {own.begin} and end {own.end}",
+            remedy="Name the checkpoint's own tokenizer with --tokenizer, or mend its config.json.",
+        )
+    words = captioner.logits_layer
+    size = words.input_dim if hasattr(words, "input_dim") else words.units
+    if vocabulary_size > size:
+        raise InputError(
+            "The tokenizer has more tokens than the checkpoint", received=vocabulary_size, expected=f"at most {size}"
+        )
+    return dataclasses.replace(marks, never=tuple(sorted({*marks.never, *range(vocabulary_size, size)})))
 
 
 def decoding_of(settings: Settings) -> Decoding:

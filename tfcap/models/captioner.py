@@ -70,6 +70,8 @@ class Captioner(keras.Model):
         parts = self.parts()
         if train == "lora" and "lora" not in parts:
             raise InputError(f"{type(self).__name__} has no adapters to train", received="--train=lora")
+        if not any(layer.variables for name in _TRAINED[train] for layer in parts.get(name, [self.encoder])):
+            raise InputError("The part that is to train has no weights", received=f"--train={train}")
         self.encoder.trainable = "encoder" in _TRAINED[train]
         for name, layers in parts.items():
             if train == "lora" and name == "decoder":
@@ -116,7 +118,7 @@ class Captioner(keras.Model):
     def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Returns each next word's log-probabilities, the words themselves and where there is one.
 
-        That is float32 [..., T-1, V], int32 [..., T-1], which is 0 after a caption's end, and float32 [..., T-1].
+        That is float32 [..., T-1, V]; int32 [..., T-1], 0 where there is none; and float32 [..., T-1] of ones and zeros.
 
         Args:
           inputs: as of `call`; tokens [B, T] or [B, C, T] give the leading axes.

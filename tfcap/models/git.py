@@ -119,18 +119,22 @@ class GIT(keras.Model):
         """Returns the next word's logits float32 [..., V] of hidden vectors [..., D]."""
         return self.vocabulary_logits(hidden)
 
+    def check_room(self, tokens: int) -> None:
+        """Raises InputError if there are no positions for so many tokens of a caption."""
+        if tokens > self.shape.max_position_embeddings:
+            raise InputError(
+                "Captions are longer than GIT has positions for",
+                received=f"{tokens} tokens",
+                expected=f"at most {self.shape.max_position_embeddings}",
+            )
+
     def start(self, features: Tensor, room: int) -> list[Tensor]:
         """Returns the state after the image and before the first word, with room for so many words.
 
         Each block has a cache [B, 2, R + room, heads, D / heads] of keys and values, those of the image first; the last
         part, int32 [B, 2], counts the tokens of the image and the words that are in it.
         """
-        if room > self.shape.max_position_embeddings:
-            raise InputError(
-                "Captions are longer than GIT has positions for",
-                received=f"{room} tokens",
-                expected=f"at most {self.shape.max_position_embeddings}",
-            )
+        self.check_room(room)
         image, heads = self.image_tokens(features), self.shape.num_attention_heads
         batch, regions = ops.shape(image)[0], image.shape[1]
         size = [batch, 2, regions + room, heads, self.shape.hidden_size // heads]

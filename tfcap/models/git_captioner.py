@@ -13,13 +13,14 @@ import tfcap.quiet  # noqa: F401
 import keras
 
 from tfcap.data.text import Marks
+from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import open_checkpoint
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.git import GIT, SHAPES
 from tfcap.models.git_checkpoint import GITVit, load_git, rows_of
-from tfcap.models.hugging_face import HuggingFace, no_form, preprocessing_of
+from tfcap.models.hugging_face import HuggingFace, ids_of, no_form, preprocessing_of
 from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import ModelSettings, Settings
 
@@ -63,9 +64,17 @@ class GITCaptioner(Captioner):
         model = settings.model
         if model.checkpoint:
             decoder = load_git(open_checkpoint(model.checkpoint, "checkpoint"))
+            width = decoder.projection.kernel.shape[0]
+            if width != encoder.feature_size:
+                raise InputError(
+                    "The checkpoint was made for another image encoder",
+                    received=f"--encoder={model.encoder} with features of {encoder.feature_size}",
+                    expected=f"features of {width}, as of --encoder=git_vit",
+                )
         else:
             shape = named_shape(SHAPES, model.shape, "GIT")
             decoder = GIT(dataclasses.replace(shape, vocab_size=vocabulary_size), encoder.feature_size)
+        decoder.check_room(settings.data.max_tokens)
         return cls(
             encoder,
             decoder,
@@ -92,6 +101,7 @@ class GITCaptioner(Captioner):
             "model_type": "git",
             "architectures": ["GitForCausalLM"],
             **dataclasses.asdict(self.decoder.shape),
+            **ids_of(self.marks),
             "vision_config": {"model_type": "git_vision_model", **dataclasses.asdict(tower.shape)},
         }
         return HuggingFace(config, rows_of(tower, self.decoder), preprocessing_of(tower, "CLIPImageProcessor"))

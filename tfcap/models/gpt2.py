@@ -230,12 +230,28 @@ def load_gpt2(checkpoint: Checkpoint) -> GPT2:
     return model
 
 
-def gpt2_of(settings: Settings, vocabulary_size: int, *, attends: bool = False) -> GPT2:
-    """Returns the GPT-2 of --checkpoint, or a random one of --shape, with cross-attention or without."""
+def gpt2_of(settings: Settings, vocabulary_size: int, room: int, *, attends: bool = False) -> GPT2:
+    """Returns the GPT-2 of --checkpoint, or a random one of --shape, with cross-attention or without.
+
+    Args:
+      room: tokens that it must have positions for.
+
+    Raises:
+      InputError: it has not, or a checkpoint attends to something where nothing is to be attended to.
+    """
     if settings.model.checkpoint:
-        return load_gpt2(open_checkpoint(settings.model.checkpoint, "checkpoint"))
-    shape = named_shape(SHAPES, settings.model.shape, "GPT-2")
-    return GPT2(dataclasses.replace(shape, vocab_size=vocabulary_size, add_cross_attention=attends))
+        decoder = load_gpt2(open_checkpoint(settings.model.checkpoint, "checkpoint"))
+    else:
+        shape = named_shape(SHAPES, settings.model.shape, "GPT-2")
+        decoder = GPT2(dataclasses.replace(shape, vocab_size=vocabulary_size, add_cross_attention=attends))
+    if decoder.shape.add_cross_attention != attends:
+        raise InputError(
+            "The checkpoint is a GPT-2 with cross-attention, which a prefix has nothing for",
+            received=f"--checkpoint={settings.model.checkpoint}",
+            expected="a GPT-2 alone, or --model=vit_gpt2",
+        )
+    decoder.shape.check_room(room)
+    return decoder
 
 
 def _gelu_new(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.vision_transformer import VisionTransformer
 from tfcap.models.weight_table import Row
@@ -26,6 +27,11 @@ class HuggingFace:
     rows: Sequence[Row]
     preprocessing: dict[str, Any] = dataclasses.field(default_factory=dict)
     left_out: str = ""
+
+
+def ids_of(marks: Marks) -> dict[str, int]:
+    """Returns what config.json says of the ids that begin and end a caption."""
+    return {"bos_token_id": marks.begin, "eos_token_id": marks.end}
 
 
 def preprocessing_of(tower: VisionTransformer, kind: str) -> dict[str, Any]:

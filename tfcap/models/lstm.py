@@ -13,6 +13,7 @@ import tfcap.quiet  # noqa: F401
 import keras
 from keras import ops
 
+from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
@@ -180,6 +181,10 @@ class LSTMCaptioner(Captioner):
     @classmethod
     def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
         model = settings.model
+        if model.checkpoint:
+            raise InputError(
+                f"{model.model} is not read from a checkpoint", received=f"--checkpoint={model.checkpoint}"
+            )
         return cls(
             encoder,
             feature_size=encoder.feature_size,

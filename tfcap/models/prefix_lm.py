@@ -13,11 +13,12 @@ import keras
 from keras import ops
 
 from tfcap.data.text import Marks
+from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import GPT2, gpt2_of
-from tfcap.models.hugging_face import HuggingFace
+from tfcap.models.hugging_face import HuggingFace, ids_of
 from tfcap.models.mappers import mapper_of
 from tfcap.settings import ModelSettings, Settings
 
@@ -59,7 +60,14 @@ class PrefixCaptioner(Captioner):
 
     @classmethod
     def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
-        model, decoder = settings.model, cls.decoder_of(settings, vocabulary_size)
+        model = settings.model
+        if model.train == "encoder":
+            raise InputError(
+                f"The mapper of {model.model} comes with no checkpoint, and --train=encoder would keep a random one",
+                received="--train=encoder",
+                expected="all, decoder or projection",
+            )
+        decoder = cls.decoder_of(settings, vocabulary_size)
         return cls(
             encoder,
             mapper_of(model, encoder.feature_size, decoder.width, encoder.regions),
@@ -73,7 +81,7 @@ class PrefixCaptioner(Captioner):
     @classmethod
     def decoder_of(cls, settings: Settings, vocabulary_size: int) -> Any:
         """Returns the language model that reads on."""
-        return gpt2_of(settings, vocabulary_size)
+        return gpt2_of(settings, vocabulary_size, settings.model.prefix_length + settings.data.max_tokens)
 
     @classmethod
     def sees_regions(cls, model: ModelSettings) -> bool:
@@ -84,7 +92,8 @@ class PrefixCaptioner(Captioner):
 
     def hugging_face(self) -> HuggingFace:
         left_out = "the image encoder and the mapper"
-        return HuggingFace(self.decoder.config(), self.decoder.rows(), left_out=left_out)
+        config = {**self.decoder.config(), **ids_of(self.marks)}
+        return HuggingFace(config, self.decoder.rows(), left_out=left_out)
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         prefix = self.mapper(self.drop_image(features, training=training))

@@ -22,7 +22,7 @@ from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import BUFFERS, GPT2, gpt2_of, shape_of
-from tfcap.models.hugging_face import HuggingFace, no_form, preprocessing_of
+from tfcap.models.hugging_face import HuggingFace, ids_of, no_form, preprocessing_of
 from tfcap.models.vit import Vit
 from tfcap.models.weight_table import Row, fill, linear
 from tfcap.settings import ModelSettings, Settings
@@ -79,8 +79,10 @@ class CrossAttentionCaptioner(Captioner):
         }
         if model.checkpoint:
             checkpoint = open_checkpoint(model.checkpoint, "checkpoint")
-            return load_vision_encoder_decoder(checkpoint, encoder, max_tokens, **options)
-        decoder = gpt2_of(settings, vocabulary_size, attends=True)
+            made = load_vision_encoder_decoder(checkpoint, encoder, max_tokens, **options)
+            made.decoder.shape.check_room(max_tokens)
+            return made
+        decoder = gpt2_of(settings, vocabulary_size, max_tokens, attends=True)
         return cls(encoder, encoder.feature_size, decoder, max_tokens, **options)
 
     @classmethod
@@ -119,10 +121,9 @@ class CrossAttentionCaptioner(Captioner):
             "architectures": ["VisionEncoderDecoderModel"],
             "is_encoder_decoder": True,
             "encoder": {"model_type": "vit", **dataclasses.asdict(tower.shape)},
-            "decoder": {**self.decoder.config(), "is_decoder": True},
+            "decoder": {**self.decoder.config(), **ids_of(marks), "is_decoder": True},
             "decoder_start_token_id": marks.begin,
-            "bos_token_id": marks.begin,
-            "eos_token_id": marks.end,
+            **ids_of(marks),
             "pad_token_id": marks.end,
         }
         rows = [*tower.rows("encoder."), *self.rows()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfcap.reporting.tables import ABSENT, aligned
@@ -14,17 +14,32 @@ def study_table(found: Mapping[str, Mapping[float, Any]]) -> str:
     Args:
       found: estimates with value, low, high and seeds, by method and fraction.
     """
-    fractions = sorted({fraction for row in found.values() for fraction in row})
-    rows = [["CIDEr x 100", *(f"{100 * fraction:g} %" for fraction in fractions)]]
-    for method, row in found.items():
-        rows.append([method, *(_words(row.get(fraction)) for fraction in fractions)])
+    lines = _lines("CIDEr x 100", {method: _in_words(row, _words) for method, row in found.items()})
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
-    return "\n".join([*aligned(rows, "<" + ">" * len(fractions)), note])
+    return "\n".join([*lines, note])
+
+
+def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
+    """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
+    return "\n".join(
+        _lines(
+            "wrong, in %", {method: _in_words(row, lambda part: f"{100 * part:.1f}") for method, row in found.items()}
+        )
+    )
+
+
+def _in_words(row: Mapping[float, Any], words: Callable[[Any], str]) -> dict[float, str]:
+    return {fraction: words(value) for fraction, value in row.items()}
+
+
+def _lines(title: str, found: Mapping[str, Mapping[float, str]]) -> list[str]:
+    fractions = sorted({fraction for row in found.values() for fraction in row})
+    rows = [[title, *(f"{100 * fraction:g} %" for fraction in fractions)]]
+    rows += [[method, *(row.get(fraction, ABSENT) for fraction in fractions)] for method, row in found.items()]
+    return aligned(rows, "<" + ">" * len(fractions))
 
 
 def _words(estimate: Any) -> str:
-    if estimate is None:
-        return ABSENT
     half = (estimate.high - estimate.low) / 2
     return f"{100 * estimate.value:.1f} ± {100 * half:.1f}" + ("*" if estimate.seeds == 1 else "")

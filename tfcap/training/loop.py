@@ -90,7 +90,7 @@ class Training:
         self.total_steps = epochs * batches.steps_per_epoch
         with replicas.strategy.scope():
             self.optimizer = SummedAdamW(_schedule(settings, self.total_steps), weight_decay=training.weight_decay)
-            self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+            self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "scale"])
             self.optimizer.build(model.trainable_variables)
         self._step = train_step(
             model,
