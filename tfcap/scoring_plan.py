@@ -106,7 +106,7 @@ class ScoringPlan:
         return Path(self.settings.run.scoring_dir) / f"{self.settings.data.dataset}-{name}"
 
     def _seen_otherwise(self) -> list[str]:
-        """Returns something if the scoring captioner is given the features of another kind of captioner, and nothing else."""
+        """Returns the form of the cached features if the scoring captioner by itself would be given another."""
         model = self.settings.model
         kinds = [registry.CAPTIONERS[name] for name in (model.model, self.settings.selection.proxy)]
         regions = [kind.sees_regions(model) for kind in kinds]
