@@ -31,7 +31,7 @@ from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import folder_of
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
-from tfcap.run_folder import RunFolder, remove_partials_under
+from tfcap.run_folder import RunFolder, description_of, remove_partials_under
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.scoring.tracking import needs_norms, tracking_of
@@ -184,6 +184,15 @@ class Preparation:
                 received=f"--teacher={run_dir}",
                 expected="a run with the same vocabulary, on the same data set or on any part of it",
             )
+        # What its checkpoint does not hold, because it was frozen, must be what the proxy has.
+        ours, theirs = self._settings_of(self.settings.selection.proxy), description_of(run_dir)[0].resolve()
+        differing = [name for name in ("encoder", "checkpoint", "train") if ours.get(name) != theirs.get(name)]
+        if differing:
+            raise InputError(
+                "The teacher is another captioner than the proxy",
+                received=" ".join(f"--{name}={theirs.get(name)}" for name in differing),
+                expected=" ".join(f"--{name}={ours.get(name)}" for name in differing),
+            )
         return path
 
     @functools.cached_property
@@ -241,12 +250,16 @@ class Preparation:
 
     def new_captioner(self, name: str = "", seed: int | None = None) -> Captioner:
         """Returns a captioner with its initial weights: the experiment's own, or another by name or by seed."""
-        settings = self._with_seed(seed)
-        if name and name != settings.model.model:
-            train = "decoder" if settings.model.freeze_encoder else "all"
-            settings = settings.replace(model=name, checkpoint="", train=train)
+        settings = self._settings_of(name) if seed is None else self._settings_of(name).replace(seed=seed)
         with self.replicas.strategy.scope():
             return build_captioner(settings, len(self.tokenizer), self.encoder, self.tokenizer.marks)
+
+    def _settings_of(self, name: str) -> Settings:
+        """Returns the settings of the experiment's own captioner, or of another that is trained beside it."""
+        model = self.settings.model
+        if name in ("", model.model):
+            return self.settings
+        return self.settings.replace(model=name, checkpoint="", train="decoder" if model.freeze_encoder else "all")
 
     def _with_seed(self, seed: int | None) -> Settings:
         return self.settings if seed is None else self.settings.replace(seed=seed)
