@@ -54,7 +54,7 @@ class SubwordTokenizer:
         ids = {role: vocabulary[token] for role, token in files.names.items()}
         never = special | (set(range(len(self))) - set(vocabulary.values()))
         self.marks = Marks(ids["bos_token"], ids["eos_token"], tuple(sorted(never - {ids["eos_token"]})))
-        self._not_inside = set(ids.values())
+        self._not_inside = {ids[role] for role in ("bos_token", "eos_token", "pad_token") if role in ids}
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], max_tokens: int) -> SubwordTokenizer:
