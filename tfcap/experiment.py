@@ -20,7 +20,7 @@ from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.curves import training_curves
-from tfcap.reporting.tables import metrics_table
+from tfcap.reporting.tables import metrics_table, parameters_in_words
 from tfcap.results import write_results
 from tfcap.scores import embeddings, loaded, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
@@ -112,6 +112,7 @@ def train(prep: Preparation, mask: Mask) -> None:
         track,
         validate=validation.run,
         log=validation.log,
+        title=f"training {parameters_in_words(model.parameters_trained, model.parameters)}",
     )
     progress = training.run()
     validation.close()
@@ -138,12 +139,14 @@ def evaluate_best(prep: Preparation, mask: Mask) -> None:
     if (prep.folder / "metrics.json").exists():
         return
     evaluation, records = prep.settings.evaluation, prep.records["test"]
-    decoder = prep.decoder(_with_best_weights(prep, prep.new_captioner()), decoding_of(prep.settings))
+    model = _with_best_weights(prep, prep.new_captioner())
+    decoder = prep.decoder(model, decoding_of(prep.settings))
     texts, _ = decoder.captions(
         prep.inputs("test"), np.arange(len(records)), evaluation.eval_batch_size, "test captions", prep.progress
     )
     if prep.replicas.is_chief:
-        write_results(prep.folder.path, records, texts, prep.settings, _costs(prep, mask))
+        weights = {"parameters": model.parameters, "parameters_trained": model.parameters_trained}
+        write_results(prep.folder.path, records, texts, prep.settings, {**_costs(prep, mask), **weights})
     prep.replicas.barrier()
 
 

@@ -73,3 +73,9 @@ def test_times_keep_a_digit_that_says_something():
     assert training(0.1) == "training  < 0.01 min"
     assert training(30.0) == "training  0.50 min"
     assert training(120_000.0) == "training  2,000.0 min"
+
+
+def test_the_weights_that_train_are_counted():
+    assert "weights trained" not in metrics_table(METRICS)
+    assert "1,000 of 2,500 weights" in metrics_table({**METRICS, "parameters": 2500, "parameters_trained": 1000})
+    assert "all 2,500 weights" in metrics_table({**METRICS, "parameters": 2500, "parameters_trained": 2500})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import tfcap.quiet  # noqa: F401
@@ -78,6 +79,16 @@ class Captioner(keras.Model):
                 continue  # which they lie in, and which is frozen since they were put there
             for layer in layers:
                 layer.trainable = name in _TRAINED[train]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers its weights are, which dropout's counters are not."""
+        return sum(math.prod(variable.shape) for variable in self.variables if "float" in variable.dtype)
+
+    @property
+    def parameters_trained(self) -> int:
+        """How many numbers training changes."""
+        return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
     def encode(self, images: Tensor) -> Tensor:
         """Returns the features float32 [B, D], or [B, R, D] of R regions, of images uint8 [B, S, S, 3]."""

@@ -55,6 +55,8 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     if kept is not None and total:
         rows.append((f"{metrics.get('level', 'image')}s kept", f"{kept:,} of {total:,} ({100 * kept / total:.1f} %)"))
     rows += _noise(metrics)
+    if metrics.get("parameters"):
+        rows.append(("weights trained", parameters_in_words(metrics["parameters_trained"], metrics["parameters"])))
     for name, key in (("training", "train_seconds"), ("scoring", "scoring_seconds")):
         if metrics.get(key) is not None:
             rows.append((name, _minutes(metrics[key])))
@@ -68,6 +70,13 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     if metrics.get("tokenizer"):
         rows.append(("tokenizer", str(metrics["tokenizer"])))
     return rows
+
+
+def parameters_in_words(trained: int, total: int) -> str:
+    """Returns how many of a captioner's weights train."""
+    if trained == total:
+        return f"all {total:,} weights"
+    return f"{trained:,} of {total:,} weights"
 
 
 def _noise(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
