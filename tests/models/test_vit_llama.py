@@ -1,0 +1,119 @@
+"""The captioner with a Llama: adapters that train alone, are saved alone and go into the decoder that is written."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import save_file
+
+from tests.models import toy_llama, toy_vit
+from tfcap.data.text import Marks
+from tfcap.errors import InputError
+from tfcap.models.build import build_captioner
+from tfcap.models.llama import Llama
+from tfcap.models.llama_shape import shape_of
+from tfcap.models.weight_table import tensors_of
+from tfcap.scoring.gradient_norms import GradientNorm
+from tfcap.settings import SelectionSettings, Settings
+from tfcap.training import checkpoint
+from tfcap.training.step import SummedAdamW, example_gradient_norms, train_step, values_of
+
+V, T, B = toy_llama.VOCABULARY, 8, 4
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """Of a captioner whose two halves come out of folders."""
+    language, vision = tmp_path_factory.mktemp("llama"), tmp_path_factory.mktemp("vit")
+    said = toy_llama.config()
+    save_file(tensors_of(Llama(shape_of(said, "toy")).rows()), language / "model.safetensors")
+    (language / "config.json").write_text(json.dumps(said), encoding="utf-8")
+    toy_vit.write_vit(vision)
+    return Settings().replace(
+        model="vit_llama",
+        checkpoint=str(language),
+        encoder="vit",
+        encoder_weights=str(vision),
+        image_size=toy_vit.SIDE,
+        prefix_length=2,
+        max_tokens=T,
+        lora_rank=2,
+        dropout=0.0,
+    )
+
+
+def _batch():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=[B, toy_vit.HIDDEN]).astype(np.float32)
+    tokens = rng.integers(3, V, [B, T]).astype(np.int32)
+    return {"features": tf.constant(features), "tokens": tf.constant(tokens), "weights": tf.ones([B])}
+
+
+def _trained(model, steps=3):
+    optimizer = SummedAdamW(1e-2, weight_decay=0.0)
+    optimizer.build(model.trainable_variables)
+    step = train_step(model, optimizer, seed=0, clip_norm=1.0, xla=False, strategy=tf.distribute.get_strategy())
+    for number in range(steps):
+        step(_batch(), tf.constant(number))
+    return optimizer
+
+
+def test_adapters_and_mapper_train_and_nothing_else(settings):
+    model = build_captioner(settings.replace(train="lora").resolve(), V)
+    trained = {variable.path for variable in model.trainable_variables}
+    assert trained and all("/down/" in path or "/up/" in path or "mapper" in path for path in trained)
+    frozen = [variable for variable in model.variables if variable.path not in trained and "float" in variable.dtype]
+    before = [variable.numpy() for variable in frozen]
+    _trained(model)
+    for old, new in zip(before, frozen, strict=True):
+        np.testing.assert_array_equal(new.numpy(), old, err_msg=new.path)
+    assert model.parameters_trained == sum(np.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def test_what_is_saved_are_the_adapters_and_restoring_them_gives_the_captioner_back(settings, tmp_path):
+    resolved = settings.replace(train="lora").resolve()
+    model = build_captioner(resolved, V)
+    optimizer = _trained(model)
+    checkpoint.save(tmp_path, model, optimizer, {"step": 3, "epoch": 1}, best=True, writes=True)
+    again = build_captioner(resolved, V)
+    checkpoint.restore(checkpoint.find(tmp_path, checkpoint.BEST), again)
+    np.testing.assert_allclose(again(_batch())[0], model(_batch())[0], atol=1e-6)
+
+
+def test_the_written_decoder_computes_what_the_adapted_one_did(settings):
+    model = build_captioner(settings.replace(train="lora").resolve(), V)
+    _trained(model)
+    before, _ = model(_batch())
+    form = model.hugging_face()
+    assert form.config["model_type"] == "llama" and "mapper" in form.left_out
+    plain = Llama(shape_of(toy_llama.config(), "toy")).rows()
+    assert [one.name for one in form.rows] == [one.name for one in plain]
+    np.testing.assert_allclose(model(_batch())[0], before, atol=1e-5)
+
+
+@pytest.mark.parametrize("train", ["lora", "projection", "decoder"])
+def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, train):
+    model = build_captioner(settings.replace(train=train).resolve(), V)
+    _trained(model)  # before that the adapters' first halves have a gradient of 0
+    batch = _batch()
+    pairs = {**batch, "tokens": batch["tokens"][:, None], "weights": batch["weights"][:, None]}
+    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables)
+    expected, _ = example_gradient_norms(model, xla=False)(*values, pairs)
+    found = GradientNorm(SelectionSettings()).compute(model, xla=False)(*values, pairs)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
+    resolved = settings.replace(train="lora").resolve()
+    with pytest.raises(InputError, match="begins and ends captions otherwise.*begin 7 and end 8"):
+        build_captioner(resolved, V, marks=Marks(7, 8))
+    with pytest.raises(InputError, match="more tokens than the checkpoint"):
+        build_captioner(resolved, V + 1)
+    own = build_captioner(resolved, V - 2)
+    assert {V - 2, V - 1} <= set(own.marks.never)
+
+
+def test_a_frozen_random_mapper_is_refused(settings):
+    with pytest.raises(InputError, match="mapper of vit_llama.*--train=encoder"):
+        build_captioner(settings.replace(train="encoder", augment="none").resolve(), V)
