@@ -13,6 +13,7 @@ from tfcap import registry
 from tfcap.data.text import BEGIN, END, PAD, UNKNOWN, WordTokenizer
 from tfcap.models.build import build_captioner
 from tfcap.models.captioner import Captioner
+from tfcap.models.decoder_state import State
 from tfcap.models.dropout import STATE
 from tfcap.models.generation import Decoding
 from tfcap.settings import Settings
@@ -151,6 +152,24 @@ def test_decoding_agrees_with_teacher_forcing(made, name):
         expected = -tf.gather(tf.nn.log_softmax(logits), np.maximum(TOKENS[:, t + 1], 0), batch_dims=1)
         present = TOKENS[:, t + 1] != PAD
         np.testing.assert_allclose(expected[present], losses[:, t][present], atol=1e-4)
+
+
+@every
+def test_the_captions_of_an_image_share_what_is_the_image_s(made, name):
+    """Several of each image get the logits that each gets with an image of its own, however large the image is."""
+    model, several = made[name], 3
+    features = model.encode(tf.constant(IMAGES))
+    state, alone = model.start(features), model.start(tf.repeat(features, several, axis=0))
+    state = State([tf.repeat(part, several, axis=0) for part in state.changing], state.constant)
+    for tokens in np.random.default_rng(0).integers(UNKNOWN + 1, V, [3, B * several]).astype(np.int32):
+        logits, state = model.step(tf.constant(tokens), state)
+        expected, alone = model.step(tf.constant(tokens), alone)
+        np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert {part.shape[0] for part in state.changing} == {B * several}
+    assert {part.shape[0] for part in state.constant} <= {B}
+    if len(features.shape) == 3:
+        larger = model.start(tf.repeat(features, 2, axis=1))
+        assert [part.shape for part in larger.changing] == [part.shape for part in model.start(features).changing]
 
 
 @every

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfcap.data.text import BEGIN, END, PAD, UNKNOWN, Marks
+from tfcap.models.decoder_state import State
 from tfcap.models.generation import Decoding, generate
 
 MARKS = Marks()
@@ -14,7 +15,10 @@ V, T = 6, 5  # two words beside the four special tokens; captions of up to four 
 
 
 class TableModel:
-    """The next word's logits depend on the image, the last word and the position: table [B, T, V, V]."""
+    """The next word's logits depend on the image, the last word and the position: table [B, T, V, V].
+
+    Each caption carries the number of its image, which the state's constant part must agree with.
+    """
 
     def __init__(self, batch: int, seed: int, vocabulary: int = V, max_tokens: int = T) -> None:
         table = np.random.default_rng(seed).normal(0, 2, [batch, max_tokens, vocabulary, vocabulary])
@@ -23,13 +27,13 @@ class TableModel:
 
     def start(self):
         batch = self.table.shape[0]
-        return [tf.range(batch)[:, None], tf.zeros([batch, 1], tf.int32)]
+        return State([tf.range(batch)[:, None], tf.zeros([batch, 1], tf.int32)], [self.table])
 
     def step(self, tokens, state):
         self.calls += 1
-        image, t = state
-        logits = tf.gather_nd(self.table, tf.concat([image, t, tokens[:, None]], axis=1))
-        return logits, [image, t + 1]
+        (image, t), (table,) = state
+        logits = tf.gather_nd(table, tf.concat([image, t, tokens[:, None]], axis=1))
+        return logits, State([image, t + 1], [table])
 
     def log_probs(self, image: int, t: int, last: int) -> np.ndarray:
         """float64 [V], with <pad>, <begin> and <unk> ruled out."""
@@ -126,6 +130,22 @@ def test_a_compiled_search_equals_the_eager_one(beams, xla):
     tokens, scores = _search(TableModel(4, 1), beams, 1.0, xla=xla)
     np.testing.assert_array_equal(tokens, expected[0])
     np.testing.assert_allclose(scores, expected[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+@pytest.mark.parametrize("xla", [None, True])
+def test_what_is_constant_has_no_beams_and_is_no_part_of_the_loop(beams, xla):
+    model, given = TableModel(4, 0), []
+    step = model.step
+
+    def noted(tokens, state):
+        given.append((tokens.shape[0], *[part.shape[0] for part in state.changing]))
+        assert len(state.constant) == 1 and state.constant[0] is model.table
+        return step(tokens, state)
+
+    model.step = noted
+    _search(model, beams, 1.0, xla=xla)
+    assert set(given) == {(4 * beams, 4 * beams, 4 * beams)}
 
 
 @pytest.mark.parametrize("beams", [1, 4])
@@ -244,8 +264,8 @@ def test_a_prompt_comes_first_and_counts_for_n_grams_but_not_for_the_length(beam
     model = TableModel(4, 0, max_tokens=10)
     model.table = tf.where(tf.range(V) == END, -5.0, model.table)
     prompt = tf.constant([[BEGIN, 4, 5, 4]] * 4)
-    images, _ = model.start()
-    state = [images, tf.fill([4, 1], 3)]  # as after three tokens
+    (images, _), constant = model.start()
+    state = State([images, tf.fill([4, 1], 3)], constant)  # as after three tokens
     decoding = Decoding(beams=beams, no_repeat_ngram=2)
     tokens, scores = generate(state, model.step, prompt, Marks(), 5, decoding)
     assert tokens.shape == (4, 9) and np.array_equal(tokens[:, :4], prompt)

@@ -45,11 +45,11 @@ def test_a_prompt_and_steps_with_the_cache_are_the_pass_without_it(model, first,
         for t in range(first, T):
             logits, state = model.step(tokens[:, t], state)
             found.append(logits[:, None])
-        return tf.concat(found, axis=1), state[-1]
+        return tf.concat(found, axis=1), state.changing[-1]
 
-    logits, counts = run(tf.constant(IMAGES), tf.constant(TOKENS))
+    logits, seen = run(tf.constant(IMAGES), tf.constant(TOKENS))
     np.testing.assert_allclose(logits, _logits(model), atol=1e-4)
-    assert counts.numpy().tolist() == [[R, T]] * B
+    assert seen.numpy().tolist() == [T] * B
 
 
 def test_a_word_changes_what_follows_it_and_nothing_before(model):
@@ -69,14 +69,17 @@ def test_each_token_of_the_image_changes_every_word(model, token):
 
 def test_the_tokens_of_an_image_see_each_other_and_no_word(model):
     """What a word sees of one of them depends on the others: with a single block it would not."""
-    image = model.image_tokens(IMAGES)
-    first, second = (model.start(IMAGES, room)[0] for room in (1, T))
-    np.testing.assert_allclose(first[:, :, :R], second[:, :, :R], atol=1e-6)
     changed = IMAGES.copy()
     changed[:, -1] += 3.0
-    keys = [np.asarray(model.start(features, T)[1])[:, 0] for features in (IMAGES, changed)]
-    assert (np.abs(keys[0] - keys[1])[:, : R - 1].max(axis=(2, 3)) > 1e-3).all()
-    assert image.shape == (B, R, TOY["hidden_size"])
+    first, second = (model.start(features, T) for features in (IMAGES, changed))
+    layers, heads = TOY["num_hidden_layers"], TOY["num_attention_heads"]
+    size = TOY["hidden_size"] // heads
+    assert [part.shape for part in first.constant] == [(B, heads, R, size)] * 2 * layers
+    keys = [np.asarray(state.constant[2]) for state in (first, second)]  # of the second block
+    assert (np.abs(keys[0] - keys[1])[:, :, : R - 1].max(axis=(1, 3)) > 1e-3).all()
+    _, after = model.extend(TOKENS, first)
+    assert all(part is same for part, same in zip(first.constant, after.constant, strict=True))
+    assert [part.shape for part in after.changing[:-1]] == [(B, heads, T, size)] * 2 * layers
 
 
 @pytest.mark.parametrize("beams", [1, 3])

@@ -61,7 +61,7 @@ def test_a_prefix_and_steps_with_the_cache_are_the_pass_without_it(model, first,
         for t in range(first, 10):
             logits, state = model.step(tokens[:, t], state)
             found.append(logits[:, None])
-        return tf.concat(found, axis=1), state[-1]
+        return tf.concat(found, axis=1), state.changing[-1]
 
     logits, seen = run(tf.constant(TOKENS))
     np.testing.assert_allclose(logits, expected, atol=1e-4)
@@ -111,7 +111,7 @@ def test_a_configuration_that_is_not_covered_is_refused(changes, named):
 
 def test_more_tokens_than_positions_are_refused(model):
     """The last position would silently serve all further tokens."""
-    assert model.empty_state(2, TOY["n_positions"])[0].shape[2] == TOY["n_positions"]
+    assert model.empty_state(2, TOY["n_positions"]).changing[0].shape[2] == TOY["n_positions"]
     with pytest.raises(InputError, match="no positions for so many tokens.*33 tokens.*at most n_positions=32"):
         model.empty_state(2, TOY["n_positions"] + 1)
 

@@ -55,7 +55,7 @@ def _by_steps(model, first, xla=False):
         for t in range(first, 10):
             logits, state = model.step(tokens[:, t], state)
             found.append(logits[:, None])
-        return tf.concat(found, axis=1), state[-1]
+        return tf.concat(found, axis=1), state.changing[-1]
 
     return run(tf.constant(TOKENS))
 
@@ -70,7 +70,7 @@ def test_a_prefix_and_steps_with_the_cache_are_the_pass_without_it(model, first,
 
 def test_the_cache_holds_the_heads_of_keys_and_values_alone(model):
     shape = model.shape
-    *caches, seen = model.empty_state(3, 12)
+    *caches, seen = model.empty_state(3, 12).changing
     assert {tuple(cache.shape) for cache in caches} == {(3, 2, 12, shape.num_key_value_heads, 6)}
     assert len(caches) == shape.num_hidden_layers and seen.shape == (3,)
 
@@ -128,7 +128,7 @@ def test_low_rank_pairs_are_in_the_cached_steps_and_merge_into_the_table(saved):
 def test_in_low_precision_weights_and_cache_take_two_bytes_and_pairs_and_logits_four(saved):
     exact, model = saved[0], load_llama(Checkpoint(saved[1], "toy"), dtype="bfloat16")
     assert {variable.dtype for variable in model.weights} == {"bfloat16"}
-    *caches, seen = model.empty_state(3, 12)
+    *caches, seen = model.empty_state(3, 12).changing
     assert {cache.dtype for cache in caches} == {tf.bfloat16} and seen.dtype == tf.int32
     expected, found = _logits(exact), _logits(model)
     assert found.dtype == np.float32

@@ -12,6 +12,7 @@ from keras import ops
 
 from tfcap.data.text import PAD, Marks
 from tfcap.errors import InputError
+from tfcap.models.decoder_state import State
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding, generate
 from tfcap.models.hugging_face import HuggingFace
@@ -98,12 +99,15 @@ class Captioner(keras.Model):
         """Returns the next word's logits float32 [B, T, V] after each of the tokens int32 [B, T], none of them PAD."""
         raise NotImplementedError
 
-    def start(self, features: Tensor) -> list[Tensor]:
-        """Returns the decoder's state before the first token, each part [B, ...]."""
+    def start(self, features: Tensor) -> State:
+        """Returns the decoder's state before the first token of one caption an image."""
         raise NotImplementedError
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Returns logits float32 [B, V] and the next state, after the tokens int32 [B], none of them PAD."""
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns logits float32 [N, V] and the next state, after the tokens int32 [N], none of them PAD.
+
+        N is B, or B * K for K captions of each image, which lie in a row; what is constant in the state has B rows.
+        """
         raise NotImplementedError
 
     @property

@@ -10,7 +10,6 @@ Shapes: B images, K beams, P tokens of the prompt, T of the prompt and what is g
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import tfcap.quiet  # noqa: F401
@@ -19,10 +18,10 @@ import numpy as np
 from keras import ops
 
 from tfcap.data.text import PAD, Marks
+from tfcap.models.decoder_state import State, Step
 from tfcap.models.word_choice import draw, within_top_p, without, without_repeats
 
 Tensor = Any
-Step = Callable[[Tensor, list[Tensor]], tuple[Tensor, list[Tensor]]]
 
 _NEVER = -1e9
 
@@ -58,7 +57,7 @@ class Decoding:
 
 
 def generate(
-    state: list[Tensor],
+    state: State,
     step: Step,
     prompt: Tensor,
     marks: Marks,
@@ -69,7 +68,7 @@ def generate(
     """Returns the caption of each image and its score.
 
     Args:
-      state: the decoder's, each part [B, ...], after all of the prompt but its last token.
+      state: the decoder's after all of the prompt but its last token, N = B.
       step: tokens int32 [N], state -> logits [N, V] of the next word, state; N is B or B * K.
       prompt: int32 [B, P]; without a prompt the begin mark alone. Its n-grams count as generated.
       marks: of the vocabulary.
@@ -89,7 +88,7 @@ def generate(
 
 
 def word_by_word(
-    state: list[Tensor], step: Step, prompt: Tensor, marks: Marks, new_tokens: int, decoding: Decoding, rows: Tensor
+    state: State, step: Step, prompt: Tensor, marks: Marks, new_tokens: int, decoding: Decoding, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Takes the likeliest word at each step, or draws it; as `generate`, which says what the arguments are."""
     batch, first = ops.shape(prompt)[0], prompt.shape[1]
@@ -102,10 +101,10 @@ def word_by_word(
         return ops.logical_and(t < total, ops.logical_not(ops.all(ended)))
 
     def extend(
-        t: Tensor, tokens: Tensor, ended: Tensor, score: Tensor, length: Tensor, *state: Tensor
+        t: Tensor, tokens: Tensor, ended: Tensor, score: Tensor, length: Tensor, *changing: Tensor
     ) -> tuple[Tensor, ...]:
         last = ops.maximum(ops.take(tokens, t - 1, axis=1), 0)  # whatever follows an end changes nothing
-        logits, new_state = step(last, list(state))
+        logits, new_state = step(last, State(list(changing), state.constant))
         logits = ops.cast(logits, "float32")
         allowed = without_repeats(without(logits, marks.never), tokens, t, decoding.no_repeat_ngram)
         if decoding.temperature:
@@ -117,9 +116,10 @@ def word_by_word(
         length = length + ops.where(ended, 0.0, 1.0)
         word = ops.where(ended, PAD, word)
         tokens = ops.where(ops.arange(total) == t, word[:, None], tokens)
-        return t + 1, tokens, ops.logical_or(ended, word == marks.end), score, length, *new_state
+        return t + 1, tokens, ops.logical_or(ended, word == marks.end), score, length, *new_state.changing
 
-    loop = ops.while_loop(unfinished, extend, (ops.convert_to_tensor(first), tokens, ended, nothing, nothing, *state))
+    start = (ops.convert_to_tensor(first), tokens, ended, nothing, nothing)
+    loop = ops.while_loop(unfinished, extend, (*start, *state.changing))
     _, tokens, _, score, length = loop[:5]
     return tokens, score / length**decoding.length_penalty
 
@@ -136,12 +136,13 @@ class _Beams(NamedTuple):
 
 
 def beam_search(
-    state: list[Tensor], step: Step, prompt: Tensor, marks: Marks, new_tokens: int, decoding: Decoding, rows: Tensor
+    state: State, step: Step, prompt: Tensor, marks: Marks, new_tokens: int, decoding: Decoding, rows: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Keeps the K likeliest beginnings and, apart from them, the K best ended captions; as `generate`.
 
     At each step the 2 K likeliest continuations of an image are its candidates. Those among the first K that end are
-    ended captions, if they are better than the worst of them; the likeliest K that do not end go on.
+    ended captions, if they are better than the worst of them; the likeliest K that do not end go on, each with what
+    its beginning changed in the state. What is constant stays as it is, outside the loop.
     """
     first, beams = prompt.shape[1], decoding.beams
     total = first + new_tokens
@@ -154,7 +155,7 @@ def beam_search(
     def extend(t: Tensor, *loop: Tensor) -> tuple[Tensor, ...]:
         known = _Beams(*loop[:6])
         flat = ops.reshape(known.tokens, [-1, total])
-        logits, new_state = step(ops.take(flat, t - 1, axis=1), list(loop[6:]))
+        logits, new_state = step(ops.take(flat, t - 1, axis=1), State(list(loop[6:]), state.constant))
         log_probs = without(ops.log_softmax(ops.cast(logits, "float32")), marks.never)
         log_probs = without_repeats(log_probs, flat, t, decoding.no_repeat_ngram)
         vocabulary = log_probs.shape[-1]
@@ -170,10 +171,10 @@ def beam_search(
         row = ops.reshape(_flat_rows(_picked(beam, kept), beams), [-1])
         known = known._replace(tokens=_picked(candidates, kept), scores=scores)
         known = known._replace(is_open=_may_improve(known, t + 1 - first, new_tokens, decoding))
-        return t + 1, *known, *[ops.take(part, row, axis=0) for part in new_state]
+        return t + 1, *known, *[ops.take(part, row, axis=0) for part in new_state.changing]
 
     start = _start(prompt, marks, new_tokens, beams)
-    repeated = [ops.repeat(part, beams, axis=0) for part in state]
+    repeated = [ops.repeat(part, beams, axis=0) for part in state.changing]
     loop = ops.while_loop(unfinished, extend, (ops.convert_to_tensor(first), *start, *repeated))
     found = _Beams(*loop[1:7])
     return found.ended[:, 0], found.ended_scores[:, 0]

@@ -20,6 +20,8 @@ from keras import ops
 
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
+from tfcap.models.cached_blocks import empty_state, extend, pass_image
+from tfcap.models.decoder_state import State
 from tfcap.models.weight_table import Row, bias_of_heads, into_heads, linear, norm, out_of_heads, row
 
 Tensor = Any
@@ -128,48 +130,23 @@ class GIT(keras.Model):
                 expected=f"at most {self.shape.max_position_embeddings}",
             )
 
-    def start(self, features: Tensor, room: int) -> list[Tensor]:
+    def start(self, features: Tensor, room: int) -> State:
         """Returns the state after the image and before the first word, with room for so many words.
 
-        Each block has a cache [B, 2, R + room, heads, D / heads] of keys and values, those of the image first; the last
-        part, int32 [B, 2], counts the tokens of the image and the words that are in it.
+        Keys and values of words are what changes, those of the image what is constant.
         """
         self.check_room(room)
-        image, heads = self.image_tokens(features), self.shape.num_attention_heads
-        batch, regions = ops.shape(image)[0], image.shape[1]
-        size = [batch, 2, regions + room, heads, self.shape.hidden_size // heads]
-        empty = [ops.zeros(size, dtype=image.dtype) for _ in self.blocks]
-        _, caches = self._cached(image, empty, 0, ops.arange(regions + room)[None] < regions)
-        return [*caches, ops.repeat(ops.convert_to_tensor([[regions, 0]], "int32"), batch, axis=0)]
+        x, images = self.image_tokens(features), []
+        for block in self.blocks:
+            x, image = pass_image(block, x)
+            images.append(image)
+        return empty_state(self.blocks, ops.shape(x)[0], room, images)
 
-    def extend(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def extend(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Returns the hidden vectors [N, P, D] and the state after tokens int32 [N, P] that follow what it has seen."""
-        *caches, counts = state
-        said, place = counts[0, 1], counts[0, 0] + counts[0, 1]
-        last = place + ops.arange(tokens.shape[1])
-        seen = ops.arange(caches[0].shape[2]) <= last[:, None]
-        hidden, caches = self._cached(self.words(tokens, said), caches, place, seen)
-        return hidden, [*caches, counts + ops.convert_to_tensor([0, tokens.shape[1]], "int32")]
+        return extend(self.blocks, self.words(tokens, state.changing[-1][0]), state)
 
-    def _cached(self, x: Tensor, caches: list[Tensor], place: Any, seen: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Returns the hidden vectors of x [N, P, D], which lies at `place`, and the caches with it.
-
-        Args:
-          seen: bool [P or 1, room of the caches], what each vector of x sees.
-        """
-        moved = []
-        for block, cache in zip(self.blocks, caches, strict=True):
-            x, cache = block(
-                x,
-                decoder_attention_mask=seen[None],
-                use_causal_mask=False,
-                self_attention_cache=cache,
-                self_attention_cache_update_index=place,
-            )
-            moved.append(cache)
-        return x, moved
-
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Returns the next word's logits float32 [N, V] after the tokens int32 [N], and the state."""
         hidden, state = self.extend(tokens[:, None], state)
         return self.logits(hidden[:, 0]), state

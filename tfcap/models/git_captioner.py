@@ -16,6 +16,7 @@ from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import open_checkpoint
+from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.git import GIT, SHAPES
@@ -112,10 +113,10 @@ class GITCaptioner(Captioner):
         hidden = self.decoder(image, words, training=training)
         return self.decoder.logits(self.drop_output(hidden, training=training))
 
-    def start(self, features: Tensor) -> list[Tensor]:
+    def start(self, features: Tensor) -> State:
         return self.decoder.start(_regions(features), self.max_tokens)
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         return self.decoder.step(tokens, state)
 
     @property

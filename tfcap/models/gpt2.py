@@ -16,11 +16,12 @@ import tfcap.quiet  # noqa: F401
 
 import keras
 import keras_hub
-from keras import ops
 
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
+from tfcap.models.cached_blocks import empty_state, extend, keys_and_values
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
+from tfcap.models.decoder_state import State
 from tfcap.models.gpt2_table import block_rows
 from tfcap.models.transformer_shapes import named_shape
 from tfcap.models.weight_table import Row, fill, norm, row
@@ -105,7 +106,8 @@ class GPT2(keras.Model):
 
     With `add_cross_attention` each block attends, between its own attention and its feed-forward layer, to a memory
     [B, R, D], such as an image's regions; every pass is then given one. There is no dropout in the blocks.
-    Shapes: B rows, T tokens, P of a prefix, R places of a memory, D = n_embd, V = vocab_size.
+    Shapes: B rows, T tokens, P of a prefix, R places of a memory, D = n_embd, V = vocab_size; N = B, or B * K where K
+    captions are begun about each image.
     """
 
     def __init__(self, shape: GPT2Shape, dtype: Any = None) -> None:
@@ -170,41 +172,26 @@ class GPT2(keras.Model):
         """Returns the next word's logits float32 [..., V] of hidden vectors [..., D]."""
         return self.embedding(hidden, reverse=True)
 
-    def empty_state(self, batch: Any, tokens: int, memory: Tensor | None = None) -> list[Tensor]:
+    def empty_state(self, batch: Any, tokens: int, memory: Tensor | None = None) -> State:
         """Returns the state in which nothing was seen yet, with room for so many tokens of each of the batch's rows.
 
-        Each block has a cache [B, 2, tokens, heads, D / heads] of keys and values; with cross-attention also one
-        [B, 2, R, heads, D / heads] of its memory [B, R, D]; the last part, int32 [B], counts what was seen.
+        Keys and values of tokens are what changes, those of the memory [B, R, D] what is constant.
 
         Raises:
           InputError: there are no positions for so many tokens.
         """
         self.shape.check_room(tokens)
-        heads = self.shape.n_head
-        size = [batch, 2, tokens, heads, self.shape.n_embd // heads]
-        caches = [ops.zeros(size, dtype=self.compute_dtype) for _ in self.blocks]
-        if memory is not None:
-            caches += [_keys_and_values(block, memory) for block in self.blocks]
-        return [*caches, ops.zeros([batch], dtype="int32")]
+        attends = [] if memory is None else [block._cross_attention_layer for block in self.blocks]
+        return empty_state(self.blocks, batch, tokens, [keys_and_values(layer, memory) for layer in attends])
 
-    def extend(self, vectors: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Returns the hidden vectors [B, P, D] and the state after vectors [B, P, D] that follow what it has seen."""
-        caches, memories, seen = state[: len(self.blocks)], state[len(self.blocks) : -1], state[-1]
-        place = seen[0]
-        x, moved = vectors + self.positions(vectors, start_index=place), []
-        for block, cache, memory in zip(self.blocks, caches, memories or [None] * len(caches), strict=True):
-            x, cache, *_ = block(
-                x,
-                None if memory is None else x,  # in the memory's place, which is not read where its cache is given
-                self_attention_cache=cache,
-                self_attention_cache_update_index=place,
-                cross_attention_cache=memory,
-            )
-            moved.append(cache)
-        return self.norm(x), [*moved, *memories, seen + vectors.shape[1]]
+    def extend(self, vectors: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns the hidden vectors [N, P, D] and the state after vectors [N, P, D] that follow what it has seen."""
+        seen = state.changing[-1]
+        x, state = extend(self.blocks, vectors + self.positions(vectors, start_index=seen[0]), state)
+        return self.norm(x), state
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Returns the next word's logits float32 [B, V] after the tokens int32 [B], and the state."""
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Returns the next word's logits float32 [N, V] after the tokens int32 [N], and the state."""
         hidden, state = self.extend(self.words(tokens[:, None]), state)
         return self.logits(hidden[:, 0]), state
 
@@ -256,9 +243,3 @@ def gpt2_of(settings: Settings, vocabulary_size: int, room: int, *, attends: boo
 
 def _gelu_new(x: Tensor) -> Tensor:
     return keras.activations.gelu(x, approximate=True)
-
-
-def _keys_and_values(block: Any, memory: Tensor) -> Tensor:
-    """Returns what a block's cross-attention makes of a memory [B, R, D]: [B, 2, R, heads, D / heads]."""
-    attention = block._cross_attention_layer
-    return ops.stack([attention.key_dense(memory), attention.value_dense(memory)], axis=1)

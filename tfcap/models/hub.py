@@ -21,6 +21,7 @@ from keras import ops
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.build import decoding_of
+from tfcap.models.decoder_state import State
 from tfcap.models.generation import Decoding, generate
 from tfcap.models.hub_presets import load_task
 from tfcap.settings import Settings
@@ -54,17 +55,17 @@ class _Search(keras_hub.samplers.Sampler):
     ) -> Tensor:
         """Returns the tokens int32 [B, L] of a prompt [B, L] whose first P are given, 0 after the end."""
 
-        def step(tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-            *parts, seen = state
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            *parts, seen = state.changing
             logits, _, moved = model.call_with_cache(
                 token_ids=tokens[:, None],
                 cache=keras.tree.pack_sequence_as(cache, parts),
                 cache_update_index=seen[0] + self.before,
             )
-            return logits[:, 0], [*keras.tree.flatten(moved), seen + 1]
+            return logits[:, 0], State([*keras.tree.flatten(moved), seen + 1], [])
 
         seen = ops.full([ops.shape(prompt)[0]], self.length - 1, dtype="int32")
-        state = [*keras.tree.flatten(cache), seen]
+        state = State([*keras.tree.flatten(cache), seen], [])
         rows, new = ops.cast(self.rows, "int32"), prompt.shape[1] - self.length
         tokens, _ = generate(state, step, prompt[:, : self.length], self.marks, new, self.decoding, rows)
         return ops.cast(ops.maximum(tokens, 0), prompt.dtype)

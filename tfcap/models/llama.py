@@ -19,6 +19,7 @@ from keras import ops
 
 from tfcap.data.text import Marks
 from tfcap.models.checkpoints import Checkpoint
+from tfcap.models.decoder_state import State
 from tfcap.models.llama_shape import LlamaShape, shape_of
 from tfcap.models.weight_table import TRANSPOSED, Row, fill, into_heads, out_of_heads, row
 
@@ -94,7 +95,7 @@ class Llama(keras.Model):
         """Returns the next word's logits float32 [..., V] of hidden vectors [..., D]."""
         return self.embedding(hidden, reverse=True)
 
-    def empty_state(self, batch: Any, tokens: int) -> list[Tensor]:
+    def empty_state(self, batch: Any, tokens: int) -> State:
         """Returns the state in which nothing was seen yet, with room for so many tokens of each of the batch's rows.
 
         Each block has a cache [B, 2, tokens, key and value heads, head size] of keys and values; the last part, int32
@@ -103,18 +104,18 @@ class Llama(keras.Model):
         shape = self.shape
         size = [batch, 2, tokens, shape.num_key_value_heads, shape.hidden_size // shape.num_attention_heads]
         caches = [ops.zeros(size, dtype=self.compute_dtype) for _ in self.backbone.transformer_layers]
-        return [*caches, ops.zeros([batch], dtype="int32")]
+        return State([*caches, ops.zeros([batch], dtype="int32")], [])
 
-    def extend(self, vectors: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def extend(self, vectors: Tensor, state: State) -> tuple[Tensor, State]:
         """Returns the hidden vectors [B, P, D] and the state after vectors [B, P, D] that follow what it has seen."""
-        *caches, seen = state
+        *caches, seen = state.changing
         x, moved = vectors, []
         for block, cache in zip(self.backbone.transformer_layers, caches, strict=True):
             x, cache = block(x, self_attention_cache=cache, self_attention_cache_update_index=seen[0])
             moved.append(cache)
-        return self.backbone.layer_norm(x), [*moved, seen + vectors.shape[1]]
+        return self.backbone.layer_norm(x), State([*moved, seen + vectors.shape[1]], [])
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """Returns the next word's logits float32 [B, V] after the tokens int32 [B], and the state."""
         hidden, state = self.extend(self.words(tokens[:, None]), state)
         return self.logits(hidden[:, 0]), state

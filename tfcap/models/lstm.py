@@ -15,6 +15,7 @@ from keras import ops
 
 from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
+from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.settings import ModelSettings, Settings
@@ -209,22 +210,24 @@ class LSTMCaptioner(Captioner):
             "projection": [self.projection, *([self.region_projection] if self.attention else [])],
         }
 
-    def start(self, features: Tensor, training: bool = False) -> list[Tensor]:
+    def start(self, features: Tensor, training: bool = False) -> State:
         # Of regions that it does not attend to, because another captioner's encoder gives them, it sees the mean.
         pooled = ops.mean(features, axis=1) if len(features.shape) == 3 else features
         projected = self.projection(self.drop_image(pooled, training=training))
         h, c = ops.split(ops.cast(projected, "float32"), 2, axis=-1)
-        state = [ops.tanh(h), c]
+        regions = []
         if self.attention:
-            regions = self.drop_regions(self.region_projection(features), training=training)
-            state.append(ops.cast(regions, "float32"))
-        return state
+            regions.append(ops.cast(self.drop_regions(self.region_projection(features), training=training), "float32"))
+        return State([ops.tanh(h), c], regions)
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        h, c, *regions = state
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        (h, c), regions = state
         h, c = self.lstm.cell(self.lstm.project(ops.cast(self.embedding(tokens), "float32")), h, c)
-        seen = attend(h[:, None], *regions)[:, 0] if regions else h
-        return self._logits(seen), [h, c, *regions]
+        seen = h
+        if regions:
+            of_images = ops.reshape(h, [ops.shape(regions[0])[0], -1, h.shape[1]])  # [B, K, U]
+            seen = ops.reshape(attend(of_images, *regions), [-1, h.shape[1]])
+        return self._logits(seen), State([h, c], regions)
 
     @property
     def logits_layer(self) -> keras.layers.Layer:
@@ -234,7 +237,7 @@ class LSTMCaptioner(Captioner):
         return self.embedding(seen, reverse=True) if self.tie_embeddings else self.vocabulary_logits(seen)
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
-        h, c, *regions = self.start(features, training)
+        (h, c), regions = self.start(features, training)
         words = self.drop_input(self.embedding(tokens), training=training)
         outputs = self.lstm(words, h, c)
         seen = attend(outputs, *regions) if regions else outputs

@@ -15,6 +15,7 @@ from keras import ops
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
+from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import GPT2, gpt2_of
@@ -101,12 +102,12 @@ class PrefixCaptioner(Captioner):
         hidden = self.decoder(self.drop_vectors(vectors, training=training), training=training)
         return self.decoder.logits(hidden[:, self.mapper.prefix_length :])
 
-    def start(self, features: Tensor) -> list[Tensor]:
+    def start(self, features: Tensor) -> State:
         prefix = self.mapper(features)
         room = self.mapper.prefix_length + self.max_tokens
         return self.decoder.extend(prefix, self.decoder.empty_state(ops.shape(features)[0], room))[1]
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         return self.decoder.step(tokens, state)
 
     @property

@@ -19,6 +19,7 @@ from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
+from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
 from tfcap.models.encoders import Encoder
 from tfcap.models.gpt2 import BUFFERS, GPT2, gpt2_of, shape_of
@@ -102,10 +103,10 @@ class CrossAttentionCaptioner(Captioner):
         words = self.drop_words(self.decoder.words(tokens), training=training)
         return self.decoder.logits(self.decoder(words, self._memory(features, training), training=training))
 
-    def start(self, features: Tensor) -> list[Tensor]:
+    def start(self, features: Tensor) -> State:
         return self.decoder.empty_state(ops.shape(features)[0], self.max_tokens, self._memory(features))
 
-    def step(self, tokens: Tensor, state: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         return self.decoder.step(tokens, state)
 
     @property
