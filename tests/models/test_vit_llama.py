@@ -105,19 +105,6 @@ def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, said):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_neither_biases_nor_the_weights_of_norms_decay(settings):
-    """A step without a gradient moves what decays, which is what has more than one axis."""
-    resolved = settings.replace(train="decoder", warmup_fraction=0.0, weight_decay=0.5).resolve()
-    variables = build_captioner(resolved, V).trainable_variables
-    optimizer = optimizer_of(resolved, total_steps=10)
-    optimizer.build(variables)
-    before = [variable.numpy() for variable in variables]
-    optimizer.apply_gradients([(tf.zeros(variable.shape), variable) for variable in variables])
-    kept = {one.path for one, old in zip(variables, before, strict=True) if np.array_equal(one.numpy(), old)}
-    assert kept == {variable.path for variable in variables if len(variable.shape) == 1}
-    assert sum(path.endswith("scale") for path in kept) == 2 * toy_llama.GROUPED["num_hidden_layers"] + 1
-
-
 def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
     resolved = settings.replace(**LORA).resolve()
     with pytest.raises(InputError, match="begins and ends captions otherwise.*begin 7 and end 8"):
@@ -131,3 +118,16 @@ def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
 def test_a_frozen_random_mapper_is_refused(settings):
     with pytest.raises(InputError, match="mapper of vit_llama.*--train=encoder"):
         build_captioner(settings.replace(train="encoder", augment="none").resolve(), V)
+
+
+def test_neither_biases_nor_the_weights_of_norms_decay(settings):
+    """A step without a gradient moves what decays, which is what has more than one axis."""
+    resolved = settings.replace(train="decoder", warmup_fraction=0.0, weight_decay=0.5).resolve()
+    variables = build_captioner(resolved, V).trainable_variables
+    optimizer = optimizer_of(resolved, total_steps=10)
+    optimizer.build(variables)
+    before = [variable.numpy() for variable in variables]
+    optimizer.apply_gradients([(tf.zeros(variable.shape), variable) for variable in variables])
+    kept = {one.path for one, old in zip(variables, before, strict=True) if np.array_equal(one.numpy(), old)}
+    assert kept == {variable.path for variable in variables if len(variable.shape) == 1}
+    assert sum(path.endswith("scale") for path in kept) == 2 * toy_llama.GROUPED["num_hidden_layers"] + 1

@@ -1,4 +1,4 @@
-"""The folder of a run is known again by what it says of itself, also of an earlier version's."""
+"""What has no effect is no part of a run's description; which settings that are: test_settings.py."""
 
 import pytest
 
