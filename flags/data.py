@@ -14,7 +14,7 @@ HELP = {
     "shards": "TFRecord files a split.",
     "image_size": "Side of the square image that the encoder sees.",
     "max_tokens": "Longest caption.",
-    "min_word_count": "Rarer words become <unk>.",
+    "min_word_count": "Rarer words become <unk>; 5 by itself. Of no use with --tokenizer or --checkpoint.",
     "augment": "Augmentation of training images; needs --nofreeze_encoder.",
     "limit": "Takes only the first images of each split, for a trial.",
 }

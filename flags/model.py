@@ -13,18 +13,20 @@ HELP = {
     " and a tokenizer.",
     "tokenizer": "Whose words are used: those of a folder in the form of Hugging Face; by itself those of --checkpoint,"
     " and without one the words of the train split.",
-    "shape": "Size of a transformer decoder without --checkpoint; tiny on scenes and base otherwise.",
-    "mapper": "What makes a prefix of the image's features, as in ClipCap.",
-    "prefix_length": "Length of the prefix that stands for the image.",
-    "lora_rank": "Rank of the adapters of --train=lora.",
-    "lora_alpha": "Scale of the adapters, which is divided by their rank.",
-    "lora_dropout": "Dropout in the adapters.",
+    "shape": "Size of a transformer decoder without --checkpoint; tiny on scenes, otherwise base, and 1b of Llama.",
+    "mapper": "What makes a prefix of the image's features, as in ClipCap; linear by itself. Of clip_gpt2 and"
+    " vit_llama.",
+    "prefix_length": "Length of the prefix that stands for the image; 10 by itself. Of clip_gpt2 and vit_llama.",
+    "lora_rank": "Rank of the adapters of --train=lora; 16 by itself.",
+    "lora_alpha": "Scale of the adapters of --train=lora, which is divided by their rank; 32 by itself.",
+    "lora_dropout": "Dropout in the adapters of --train=lora; 0.1 by itself.",
     "units": "Width of the LSTM.",
-    "embedding_size": "Width of the word embedding.",
-    "attention": "Attends, for each word, over the regions of the image in place of one vector for the whole; a cached"
-    " image then takes as many vectors as it has regions (49 of MobileNetV2: 250 KB).",
-    "tie_embeddings": "One matrix gives the words' vectors and the logits of the next word (Press and Wolf 2017); by"
-    " itself so for photographs where the two widths are equal.",
+    "embedding_size": "Width of the LSTM's word embedding.",
+    "attention": "The LSTM attends, for each word, over the regions of the image in place of one vector for the whole;"
+    " of --mapper=transformer every layer does. A cached image then takes as many vectors as it has regions (49 of"
+    " MobileNetV2: 250 KB).",
+    "tie_embeddings": "One matrix gives the words' vectors and the logits of the next word (Press and Wolf 2017), of"
+    " the LSTM; by itself so for photographs where the two widths are equal.",
     "dropout": "Dropout of the decoder's input and output.",
     "image_dropout": "Dropout of the image features; as --dropout unless said otherwise. A small data set is learned by"
     " heart image by image.",

@@ -116,6 +116,11 @@ def _changed(**changes: object) -> Callable[[Place], list[str]]:
 # Situations that take more than a line.
 
 
+def _transformer(model: str, **changes: object) -> Callable[[Place], list[str]]:
+    """The toy experiment with a transformer, which the widths of an LSTM are not for."""
+    return _changed(**{"model": model, "units": None, "embedding_size": None, **changes})
+
+
 def _empty_flickr(place: Place) -> list[str]:
     source = place.flickr(0)
     (source / "images").mkdir()
@@ -556,6 +561,44 @@ KINDS = {
     ),
     "drawing with beams": Kind("without beams.*--temperature=1 --beams=4", _changed(temperature=1, beams=4)),
     "a nucleus and no drawing": Kind("none is drawn.*--top_p=0.5", _changed(top_p=0.5)),
+    # What would have no effect.
+    "units of a transformer": Kind(
+        "--units would have no effect.*--units=8 --model=git.*resnet50_lstm", _changed(model="git")
+    ),
+    "embedding size of a transformer": Kind(
+        "--embedding_size would have no.*--model=vit_gpt2.*resnet50_lstm", _transformer("vit_gpt2", embedding_size=8)
+    ),
+    "tied embeddings of a transformer": Kind(
+        "--notie_embeddings --model=clip_gpt2.*resnet50_lstm", _transformer("clip_gpt2", tie_embeddings=False)
+    ),
+    "shape of an LSTM": Kind("--shape=tiny --model=resnet50_lstm.*git.*no --checkpoint", _changed(shape="tiny")),
+    "shape of a checkpoint": Kind(
+        "--shape=tiny --model=git --checkpoint=c.*no --checkpoint",
+        _transformer("git", shape="tiny", checkpoint="c", min_word_count=None),
+    ),
+    "mapper without a prefix": Kind(
+        "--mapper=mlp --model=git.*clip_gpt2, vit_llama", _transformer("git", mapper="mlp")
+    ),
+    "length of no prefix": Kind("--prefix_length=3 --model=resnet50_lstm.*clip_gpt2", _changed(prefix_length=3)),
+    "attention of a decoder that has it": Kind(
+        "--attention --model=vit_gpt2.*resnet50_lstm", _transformer("vit_gpt2", attention=True)
+    ),
+    "attention in front of a mean": Kind(
+        "--attention --model=clip_gpt2 --mapper=mlp.*--mapper=transformer",
+        _transformer("clip_gpt2", attention=True, mapper="mlp"),
+    ),
+    **{
+        f"{name} without adapters": Kind(
+            f"--{name}={value} --model=vit_llama --train=all.*--train=lora",
+            _transformer("vit_llama", train="all", **{name: value}),
+        )
+        for name, value in {"lora_rank": 2, "lora_alpha": 3, "lora_dropout": 0}.items()
+    },
+    "words counted of a checkpoint": Kind(
+        "--min_word_count=2 --checkpoint=c.*words of the train split", _transformer("git", checkpoint="c")
+    ),
+    "words counted of a tokenizer": Kind("--min_word_count=2 --tokenizer=t.*neither", _changed(tokenizer="t")),
+    "early stopping of a greedy search": Kind("--early_stopping --beams=1.*above 1", _changed(early_stopping=True)),
     "karpathy without its file": Kind("--karpathy_json", _changed(dataset="coco_captions", coco_split="karpathy")),
     # What does not fit the data.
     "fraction that keeps no image": Kind("--fraction keeps no image.*48 images", _changed(fraction=0.001)),
@@ -811,6 +854,12 @@ KINDS = {
     ),
     "evaluate with another encoder": Kind(
         "as KerasHub has it.*--encoder=vgg19", _evaluate(encoder="vgg19"), "evaluate"
+    ),
+    "evaluate with a count of words": Kind(
+        "as KerasHub has it.*--min_word_count=3", _evaluate(min_word_count=3), "evaluate"
+    ),
+    "evaluate ours with a count of words": Kind(
+        "--min_word_count=3 --checkpoint=.*gemma", _evaluate(model="git", min_word_count=3), "evaluate"
     ),
     "evaluate by drawing with beams": Kind("without beams", _evaluate(temperature=1), "evaluate"),
     "evaluate into another folder": Kind(

@@ -47,7 +47,8 @@ def pair(tmp_path_factory):
 
 def _settings(toy_flags, pair, run_dir, **said):
     asked = {"model": "vit_gpt2", "checkpoint": str(pair), "augment": "none", "export": False, "dropout": 0.0, **said}
-    return Settings().replace(**{**toy_flags, **asked, "run_dir": str(run_dir), "learning_rate": 1e-2})
+    idle = dict.fromkeys(("units", "embedding_size", "min_word_count"))
+    return Settings().replace(**{**toy_flags, **idle, **asked, "run_dir": str(run_dir), "learning_rate": 1e-2})
 
 
 MOVES = {"all": {"encoder", "decoder"}, "encoder": {"encoder"}, "decoder": {"decoder"}}

@@ -26,7 +26,7 @@ from tfcap.training.decoding import Decoder
 from tfcap.training.strategy import connect
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
-_OFFERED = ("scenes_size", "data_dir", "image_size", "min_word_count", "max_tokens", "beams", "bootstrap_resamples")
+_OFFERED = ("scenes_size", "data_dir", "image_size", "max_tokens", "beams", "bootstrap_resamples")
 _OFFERED += ("java", "samples", "xla", "progress")
 BATCH = 4
 

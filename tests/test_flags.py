@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 import flags
-from tfcap.command_settings import EvaluateSettings, InspectSettings, ScoreSettings, SelectSettings
+from tfcap.command_settings import (
+    ConvertSettings,
+    EvaluateSettings,
+    InspectSettings,
+    ScoreSettings,
+    SelectSettings,
+    StudySettings,
+)
 from tfcap.errors import InputError, TrainingDiverged
 from tfcap.grid import cells_of
 from tfcap.settings import Settings
@@ -30,8 +37,10 @@ def test_every_group_of_settings_has_flags():
 OWN = {  # groups of one command
     "score": ScoreSettings,
     "select": SelectSettings,
+    "convert": ConvertSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
+    "study": StudySettings,
 }
 
 
@@ -185,7 +194,10 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
 
 @pytest.mark.parametrize(
     "module",
-    ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect", "tfcap.evaluate"],
+    [
+        *("tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.score", "tfcap.select", "tfcap.inspect"),
+        *("tfcap.convert", "tfcap.evaluate", "tfcap.study"),
+    ],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
 def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):
@@ -221,7 +233,8 @@ def test_every_preset_is_a_complete_experiment_or_a_grid_of_them(path):
     assert ("tfcap.study" in path.read_text(encoding="utf-8")) == (len(cells) > 1)
     for cell in cells:
         assert cell.settings != Settings()
-        cell.settings.resolve()
+        resolved = cell.settings.resolve()
+        assert resolved.resolve() == resolved
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

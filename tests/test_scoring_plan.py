@@ -10,6 +10,8 @@ from tfcap.errors import InputError
 from tfcap.scoring_plan import ScoringPlan
 from tfcap.settings import Settings
 
+_GIT = {"model": "git", "selector": "loss", "encoder": "small_resnet", "train": "all", "encoder_weights": "none"}
+
 
 def _plan(**said):
     return ScoringPlan(Settings().replace(**said).resolve())
@@ -78,6 +80,19 @@ def test_scores_of_two_trainings_are_an_error_of_one_line(mixture, words):
         ({"selector": "loss"}, {"selector": "loss", "token_reduction": "sum"}, False),
         ({"selector": "loss"}, {"selector": "loss", "level": "pair"}, False),
         ({"selector": "loss"}, {"selector": "loss", "run_dir": "elsewhere", "strategy": "mirrored"}, True),
+        # The same captioner scores, beside others.
+        ({"selector": "loss"}, {"selector": "loss", "model": "git", "proxy": "resnet50_lstm"}, True),
+        ({"selector": "loss", "model": "git"}, {"selector": "loss", "model": "vit_gpt2", "proxy": "git"}, True),
+        ({"selector": "loss", "model": "git"}, {"selector": "loss", "proxy": "git", "units": 9}, True),
+        ({"selector": "loss"}, {"selector": "loss", "model": "git", "proxy": "resnet50_lstm", "units": 9}, False),
+        # A proxy starts at random and has the words of the experiment.
+        (
+            {**_GIT, "checkpoint": "folder"},
+            {**_GIT, "model": "vit_gpt2", "checkpoint": "folder", "proxy": "git"},
+            False,
+        ),
+        ({**_GIT, "tokenizer": "folder"}, {**_GIT, "model": "vit_gpt2", "checkpoint": "folder", "proxy": "git"}, True),
+        (_GIT, {**_GIT, "model": "vit_gpt2", "checkpoint": "folder", "proxy": "git"}, False),
     ],
 )
 def test_who_shares(one, other, same):

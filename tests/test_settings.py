@@ -1,13 +1,17 @@
 """Settings: checked when made, equal to and from JSON, and complete once resolved."""
 
 import dataclasses
+import itertools
 import math
+import re
 
 import pytest
 
 from tfcap import registry
+from tfcap.effects import USED
 from tfcap.errors import InputError
 from tfcap.fields import Range, plain_type, several
+from tfcap.resolution import OWN_ENCODER
 from tfcap.settings import NEUTRAL, DataSettings, Settings
 
 GROUPS = [field.name for field in dataclasses.fields(Settings)]
@@ -143,13 +147,140 @@ def test_ranges_in_words(accepted, words):
 # Resolving.
 
 
-def test_resolving_leaves_nothing_open_and_twice_is_once():
+USERS = {name: [captioner for captioner in USED if name in USED[captioner]] for used in USED.values() for name in used}
+PARTS = (None, "all", "encoder", "decoder", "projection", "lora")
+
+
+def _accepted():
+    """Settings of every captioner, proxy, checkpoint and part that trains, and what they are once resolved."""
+    for dataset, model, proxy, checkpoint, train in itertools.product(
+        ("scenes", "flickr8k"), USED, (None, *USED), ("", "folder"), PARTS
+    ):
+        asked = Settings().replace(
+            dataset=dataset,
+            model=model,
+            proxy=proxy,
+            checkpoint=checkpoint,
+            train=train,
+            encoder=OWN_ENCODER.get(model) or OWN_ENCODER.get(proxy),
+        )
+        if train in (None, "all", "decoder") or checkpoint:
+            trains = train in (None, "all", "encoder")
+            yield asked, (asked if trains else asked.replace(encoder_weights="weights")).resolve()
+
+
+def test_every_captioner_says_which_settings_it_uses():
+    assert set(USED) == set(registry.CAPTIONERS)
+    assert {field.name for _, field in FIELDS} >= set(USERS)
+
+
+def test_resolving_fills_what_has_an_effect_and_nothing_else_and_twice_is_once():
     """But for how long a proxy trains, which each score answers for itself."""
-    for dataset in registry.DATASETS:
-        resolved = Settings().replace(dataset=dataset).resolve()
-        flat = {name: value for group in resolved.to_json().values() for name, value in group.items()}
-        assert [name for name, value in flat.items() if value is None] == ["proxy_epochs"]
-        assert resolved.resolve() == resolved
+    seen = set()
+    for asked, resolved in _accepted():
+        values = resolved.by_name()
+        model, proxy, checkpoint = (values[name] for name in ("model", "proxy", "checkpoint"))
+        used = {*USED[model], *USED[proxy]} - {"attention"}  # which is not open, but off
+        used -= {"lora_rank", "lora_alpha", "lora_dropout"}
+        if checkpoint and (proxy == model or "shape" not in USED[proxy]):
+            used -= {"shape"}
+        if values["train"] == "lora":
+            used |= {name for name in USED[model] if name.startswith("lora_")}
+        used |= set() if checkpoint else {"min_word_count"}
+        expected = {"proxy_epochs", "min_word_count", *USERS} - {"attention"} - used
+        assert {name for name, value in values.items() if value is None} == expected, asked
+        assert resolved.resolve() == resolved == resolved.with_effect(), asked
+        seen.add((model, bool(checkpoint), asked.model.train))
+    assert len(seen) == len(USED) * (3 + len(PARTS))  # without a checkpoint nothing, all or the decoder
+
+
+def test_a_captioner_that_is_trained_beside_another_has_what_it_needs_and_no_more():
+    for asked, resolved in _accepted():
+        proxy = resolved.selection.proxy
+        beside = resolved.beside(proxy)
+        if proxy == resolved.model.model:
+            assert beside is resolved
+            continue
+        values = beside.by_name()
+        needed = set(USED[proxy]) - {"lora_rank", "lora_alpha", "lora_dropout"}
+        assert all(values[name] is not None for name in needed), asked
+        assert all(values[name] is None for name in set(USERS) - needed - {"attention"}), asked
+        assert (values["checkpoint"], values["tokenizer"]) == ("", resolved.model.checkpoint)
+        assert values["train"] == ("decoder" if resolved.model.freeze_encoder else "all")
+
+
+def _idle():
+    """Settings that have no effect, and what is said of the first of them."""
+    given = {"shape": "tiny", "mapper": "mlp", "prefix_length": 3, "attention": True, "units": 9, "embedding_size": 9}
+    given |= {"lora_rank": 2, "lora_alpha": 1.0, "lora_dropout": 0.0, "tie_embeddings": False}
+    for model, (name, value) in itertools.product(USED, given.items()):
+        if name not in USED[model]:
+            yield {name: value, "model": model}, rf"--model={model}\. Expected: .*{', '.join(USERS[name])}"
+    needs = "Expected: .* and "
+    for model in USERS["mapper"]:
+        yield {"attention": True, "model": model}, f"Received: --attention --model={model}.*{needs}--mapper=transformer"
+        yield {"attention": True, "model": model, "mapper": "mlp"}, f"--mapper=mlp.*{needs}--mapper=transformer"
+    for model in USERS["shape"]:
+        yield (
+            {"shape": "tiny", "model": model, "checkpoint": "folder"},
+            rf"--checkpoint=folder\. {needs}no --checkpoint",
+        )
+    for name in ("lora_rank", "lora_alpha", "lora_dropout"):
+        yield {name: given[name], "model": "vit_llama"}, rf"--model=vit_llama\. {needs}--train=lora"
+        yield {name: given[name], "model": "vit_llama", "train": "all"}, rf"--train=all\. {needs}--train=lora"
+    for name in ("tokenizer", "checkpoint"):
+        words = rf"Received: --min_word_count=2 --{name}=folder\. Expected: neither"
+        yield {"min_word_count": 2, "model": "git", name: "folder"}, words
+    yield {"early_stopping": True, "beams": 1}, r"Received: --early_stopping --beams=1\. Expected: --beams above 1"
+    yield {"units": 9, "model": "git", "proxy": "vit_llama"}, "--units=9 --model=git --proxy=vit_llama"
+    yield {"mapper": "mlp", "proxy": "vit_gpt2"}, "--mapper=mlp --model=resnet50_lstm --proxy=vit_gpt2"
+    yield {"tie_embeddings": True, "model": "git"}, "Received: --tie_embeddings --model=git"
+
+
+IDLE = list(_idle())
+
+
+@pytest.mark.parametrize(("said", "words"), IDLE, ids=["-".join(map(str, said.values())) for said, _ in IDLE])
+def test_what_would_have_no_effect_is_refused(said, words):
+    with pytest.raises(InputError, match=f"--{next(iter(said))} would have no effect. Received: .*") as caught:
+        Settings().replace(**said).resolve()
+    assert re.search(words, str(caught.value))
+    Settings().replace(**said).with_effect().resolve()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"units": 9, "embedding_size": 9, "tie_embeddings": True, "model": "git", "proxy": "resnet50_lstm"},
+        {"units": 9, "model": "resnet50_lstm", "proxy": "git"},
+        {"shape": "small", "model": "resnet50_lstm", "proxy": "git"},
+        {"shape": "small", "model": "git", "checkpoint": "folder", "proxy": "vit_gpt2"},
+        {"mapper": "mlp", "prefix_length": 3, "model": "git", "proxy": "clip_gpt2"},
+        {"attention": True},
+        {"attention": True, "model": "git", "proxy": "resnet50_lstm"},
+        {"attention": True, "model": "clip_gpt2", "mapper": "transformer"},
+        {"lora_rank": 2, "lora_dropout": 0.0, "model": "vit_llama", "checkpoint": "folder", "train": "lora"},
+        {"min_word_count": 2, "model": "git"},
+        {"early_stopping": True, "beams": 2},
+    ],
+    ids=lambda said: "-".join(map(str, said.values())),
+)
+def test_what_the_captioner_or_its_proxy_uses_is_kept(said):
+    more = {"encoder_weights": "weights"} if said.get("train") == "lora" else {}
+    resolved = Settings().replace(**said, **more).resolve()
+    assert {name: resolved.get(name) for name in said} == said
+
+
+def test_llama_has_a_shape_of_its_own_as_a_proxy_too():
+    photographs = Settings().replace(dataset="flickr8k")
+    for said, shape in (
+        ({"model": "git"}, "base"),
+        ({"model": "vit_llama"}, "1b"),
+        ({"proxy": "vit_llama"}, "1b"),
+        ({"model": "git", "proxy": "vit_llama"}, "base"),
+        ({"model": "git", "checkpoint": "folder", "proxy": "vit_llama"}, "1b"),
+    ):
+        assert photographs.replace(**said).resolve().model.shape == shape
 
 
 def test_scenes_train_a_small_encoder_and_photographs_a_frozen_pretrained_one():

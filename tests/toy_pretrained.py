@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tfcap import journal, registry
+from tfcap.data.text import SPECIAL, WordTokenizer
 from tfcap.models.checkpoints import open_checkpoint
 from tfcap.models.lstm import LSTMCaptioner
 
@@ -33,6 +34,8 @@ def write_checkpoint(folder: Path, seed: int = 0) -> Path:
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "toy", "seed": seed}), encoding="utf-8")
     save_file({"one": np.ones(1, np.float32)}, folder / "model.safetensors")
+    words = [*SPECIAL, *(f"word{number}" for number in range(30))]
+    WordTokenizer(words, max_tokens=12).save(folder / WordTokenizer.saved_as)
     return folder
 
 

@@ -101,7 +101,7 @@ def _settings(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
     ours = asked.model in registry.CAPTIONERS
     if ours and asked.prompt:
         raise InputError(f"{asked.model} takes no prompt", received=f"--prompt={asked.prompt}")
-    of_ours = [name for name in ("encoder", "encoder_weights", "tokenizer") if name in said]
+    of_ours = [name for name in ("encoder", "encoder_weights", "tokenizer", "min_word_count") if name in said]
     if not ours and of_ours:
         raise InputError(
             f"{asked.model} is used as KerasHub has it",

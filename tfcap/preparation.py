@@ -185,7 +185,7 @@ class Preparation:
                 expected="a run with the same vocabulary, on the same data set or on any part of it",
             )
         # What its checkpoint does not hold, because it was frozen, must be what the proxy has.
-        ours, theirs = self._settings_of(self.settings.selection.proxy), description_of(run_dir)[0].resolve()
+        ours, theirs = self.settings.beside(self.settings.selection.proxy), description_of(run_dir)[0].resolve()
         differing = [name for name in ("encoder", "checkpoint", "train") if ours.get(name) != theirs.get(name)]
         if differing:
             raise InputError(
@@ -250,16 +250,10 @@ class Preparation:
 
     def new_captioner(self, name: str = "", seed: int | None = None) -> Captioner:
         """Returns a captioner with its initial weights: the experiment's own, or another by name or by seed."""
-        settings = self._settings_of(name) if seed is None else self._settings_of(name).replace(seed=seed)
+        settings = self._with_seed(seed)
+        settings = settings.beside(name) if name else settings
         with self.replicas.strategy.scope():
             return build_captioner(settings, len(self.tokenizer), self.encoder, self.tokenizer.marks)
-
-    def _settings_of(self, name: str) -> Settings:
-        """Returns the settings of the experiment's own captioner, or of another that is trained beside it."""
-        model = self.settings.model
-        if name in ("", model.model):
-            return self.settings
-        return self.settings.replace(model=name, checkpoint="", train="decoder" if model.freeze_encoder else "all")
 
     def _with_seed(self, seed: int | None) -> Settings:
         return self.settings if seed is None else self.settings.replace(seed=seed)

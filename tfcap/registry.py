@@ -57,7 +57,7 @@ CAPTIONERS = Registry(
         "vit_gpt2": "tfcap.models.vit_gpt2:CrossAttentionCaptioner",
         "git": "tfcap.models.git_captioner:GITCaptioner",
         "vit_llama": "tfcap.models.vit_llama:LlamaCaptioner",
-        "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: settings.OWN_ENCODER
+        "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: resolution.OWN_ENCODER
     },
 )
 # Captioners that a checkpoint holds whole, to be evaluated without training: of the table above, by the same line, and

@@ -98,7 +98,7 @@ class ScoringPlan:
 
     def shared_folder(self, fingerprint: str) -> Path:
         """Returns the folder under --scoring_dir of all runs that score this data with the same captioner."""
-        groups = self.settings.to_json()
+        groups = self.settings.beside(self.settings.selection.proxy).to_json()
         del groups["evaluation"]
         flat = {name: value for fields in groups.values() for name, value in fields.items()}
         counted = {name: value for name, value in flat.items() if name not in NEUTRAL and name not in _NOT_OF_SCORES}

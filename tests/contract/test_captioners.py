@@ -29,7 +29,8 @@ class Row:
     rate: float = 1e-2
 
 
-SMALL = {"encoder": "small_resnet", "shape": "tiny", "prefix_length": 3, "dropout": 0.1}
+SMALL = {"encoder": "small_resnet", "shape": "tiny", "dropout": 0.1}
+PREFIX = {**SMALL, "prefix_length": 3}
 ROWS = {
     "resnet50_lstm": Row({"encoder": "small_resnet", "units": 24, "embedding_size": 12, "dropout": 0.1}),
     "resnet50_lstm with attention": Row(
@@ -38,12 +39,12 @@ ROWS = {
     "resnet50_lstm with tied embeddings": Row(
         {"encoder": "small_resnet", "units": 24, "embedding_size": 24, "dropout": 0.1, "tie_embeddings": True}
     ),
-    "clip_gpt2": Row(SMALL, rate=3e-3),
-    "clip_gpt2 with an MLP": Row({**SMALL, "mapper": "mlp"}, rate=3e-3),
-    "clip_gpt2 with a transformer": Row({**SMALL, "mapper": "transformer", "attention": True}, rate=3e-3),
+    "clip_gpt2": Row(PREFIX, rate=3e-3),
+    "clip_gpt2 with an MLP": Row({**PREFIX, "mapper": "mlp"}, rate=3e-3),
+    "clip_gpt2 with a transformer": Row({**PREFIX, "mapper": "transformer", "attention": True}, rate=3e-3),
     "vit_gpt2": Row(SMALL, rate=3e-3),
     "git": Row(SMALL, rate=3e-3),
-    "vit_llama": Row(SMALL, rate=3e-3),
+    "vit_llama": Row(PREFIX, rate=3e-3),
 }
 
 SIZE, B = 32, 4

@@ -17,9 +17,11 @@ from tfcap.models.weight_table import tensors_of
 from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.settings import SelectionSettings, Settings
 from tfcap.training import checkpoint
+from tfcap.training.loop import optimizer_of
 from tfcap.training.step import SummedAdamW, example_gradient_norms, train_step, values_of
 
 V, T, B = toy_llama.VOCABULARY, 8, 4
+LORA = {"train": "lora", "lora_rank": 2}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,6 @@ def settings(tmp_path_factory):
         image_size=toy_vit.SIDE,
         prefix_length=2,
         max_tokens=T,
-        lora_rank=2,
         dropout=0.0,
     )
 
@@ -60,7 +61,7 @@ def _trained(model, steps=3):
 
 
 def test_adapters_and_mapper_train_and_nothing_else(settings):
-    model = build_captioner(settings.replace(train="lora").resolve(), V)
+    model = build_captioner(settings.replace(**LORA).resolve(), V)
     trained = {variable.path for variable in model.trainable_variables}
     assert trained and all("/down/" in path or "/up/" in path or "mapper" in path for path in trained)
     frozen = [variable for variable in model.variables if variable.path not in trained and "float" in variable.dtype]
@@ -72,7 +73,7 @@ def test_adapters_and_mapper_train_and_nothing_else(settings):
 
 
 def test_what_is_saved_are_the_adapters_and_restoring_them_gives_the_captioner_back(settings, tmp_path):
-    resolved = settings.replace(train="lora").resolve()
+    resolved = settings.replace(**LORA).resolve()
     model = build_captioner(resolved, V)
     optimizer = _trained(model)
     checkpoint.save(tmp_path, model, optimizer, {"step": 3, "epoch": 1}, best=True, writes=True)
@@ -82,7 +83,7 @@ def test_what_is_saved_are_the_adapters_and_restoring_them_gives_the_captioner_b
 
 
 def test_the_written_decoder_computes_what_the_adapted_one_did(settings):
-    model = build_captioner(settings.replace(train="lora").resolve(), V)
+    model = build_captioner(settings.replace(**LORA).resolve(), V)
     _trained(model)
     before, _ = model(_batch())
     form = model.hugging_face()
@@ -92,9 +93,9 @@ def test_the_written_decoder_computes_what_the_adapted_one_did(settings):
     np.testing.assert_allclose(model(_batch())[0], before, atol=1e-5)
 
 
-@pytest.mark.parametrize("train", ["lora", "projection", "decoder"])
-def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, train):
-    model = build_captioner(settings.replace(train=train).resolve(), V)
+@pytest.mark.parametrize("said", [LORA, {"train": "projection"}, {"train": "decoder"}], ids=lambda said: said["train"])
+def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, said):
+    model = build_captioner(settings.replace(**said).resolve(), V)
     _trained(model)  # before that the adapters' first halves have a gradient of 0
     batch = _batch()
     pairs = {**batch, "tokens": batch["tokens"][:, None], "weights": batch["weights"][:, None]}
@@ -105,7 +106,7 @@ def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, train):
 
 
 def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
-    resolved = settings.replace(train="lora").resolve()
+    resolved = settings.replace(**LORA).resolve()
     with pytest.raises(InputError, match="begins and ends captions otherwise.*begin 7 and end 8"):
         build_captioner(resolved, V, marks=Marks(7, 8))
     with pytest.raises(InputError, match="more tokens than the checkpoint"):
@@ -117,3 +118,16 @@ def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
 def test_a_frozen_random_mapper_is_refused(settings):
     with pytest.raises(InputError, match="mapper of vit_llama.*--train=encoder"):
         build_captioner(settings.replace(train="encoder", augment="none").resolve(), V)
+
+
+def test_neither_biases_nor_the_weights_of_norms_decay(settings):
+    """A step without a gradient moves what decays, which is what has more than one axis."""
+    resolved = settings.replace(train="decoder", warmup_fraction=0.0, weight_decay=0.5).resolve()
+    variables = build_captioner(resolved, V).trainable_variables
+    optimizer = optimizer_of(resolved, total_steps=10)
+    optimizer.build(variables)
+    before = [variable.numpy() for variable in variables]
+    optimizer.apply_gradients([(tf.zeros(variable.shape), variable) for variable in variables])
+    kept = {one.path for one, old in zip(variables, before, strict=True) if np.array_equal(one.numpy(), old)}
+    assert kept == {variable.path for variable in variables if len(variable.shape) == 1}
+    assert sum(path.endswith("scale") for path in kept) == 2 * toy_llama.GROUPED["num_hidden_layers"] + 1

@@ -133,13 +133,11 @@ class Captioner(keras.Model):
     def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Returns each next word's log-probabilities, the words themselves and where there is one.
 
-        That is float32 [..., T-1, V]; int32 [..., T-1], 0 where there is none; and float32 [..., T-1], 1 or 0.
-
         Args:
           inputs: as of `call`; tokens [B, T] or [B, C, T] give the leading axes.
 
         Returns:
-          float32 [..., T-1, V]; int32 [..., T-1], some word in padding; float32 [..., T-1], 0 in padding, else 1.
+          float32 [..., T-1, V]; int32 [..., T-1], 0 in padding; float32 [..., T-1], 0 in padding, else 1.
         """
         features = inputs["features"] if "features" in inputs else self.encode(inputs["images"])
         tokens = inputs["tokens"]

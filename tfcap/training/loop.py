@@ -89,8 +89,7 @@ class Training:
         training = settings.training
         self.total_steps = epochs * batches.steps_per_epoch
         with replicas.strategy.scope():
-            self.optimizer = SummedAdamW(_schedule(settings, self.total_steps), weight_decay=training.weight_decay)
-            self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "scale"])
+            self.optimizer = optimizer_of(settings, self.total_steps)
             self.optimizer.build(model.trainable_variables)
         self._step = train_step(
             model,
@@ -203,6 +202,13 @@ class Training:
             writes=self.replicas.is_chief,
             dynamics=self.dynamics,
         )
+
+
+def optimizer_of(settings: Settings, total_steps: int) -> SummedAdamW:
+    """Returns AdamW on its schedule; neither biases nor the weights of norms decay ("scale" is that of Llama's)."""
+    optimizer = SummedAdamW(_schedule(settings, total_steps), weight_decay=settings.training.weight_decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "scale"])
+    return optimizer
 
 
 def _schedule(settings: Settings, total_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:

@@ -1,0 +1,173 @@
+"""What the settings are that nobody has said, and which settings contradict each other.
+
+Settings are given and returned by name, whichever group they are in; `tfcap.settings` says what there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tfcap.effects import Values, check_effects, used_by_captioner, without_effect
+from tfcap.errors import InputError
+
+# What None stands for, on every data set and by data set. `scenes` trains a small encoder from scratch in minutes.
+_EVERYWHERE: dict[str, Any] = {
+    "min_word_count": 5,
+    "mapper": "linear",
+    "prefix_length": 10,
+    "lora_rank": 16,
+    "lora_alpha": 32.0,
+    "lora_dropout": 0.1,
+}
+_FOR_SCENES: dict[str, Any] = {
+    "encoder": "small_resnet",
+    "units": 256,
+    "embedding_size": 128,
+    "shape": "tiny",
+    "epochs": 25,
+    "batch_size": 50,
+    "validate_every": 5,
+}
+_FOR_PHOTOGRAPHS: dict[str, Any] = {
+    "encoder": "resnet50",
+    "units": 512,
+    "embedding_size": 512,
+    "shape": "base",
+    "epochs": 30,
+    "batch_size": 128,
+    "validate_every": 1,
+}
+
+# Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
+OWN_ENCODER = {"vgg19_lstm": "vgg19"}
+# Captioners with an encoder of their own on photographs, or on any data set if it comes out of their --checkpoint.
+_ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llama": "vit_b16"}
+_IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
+# Captioners whose decoder has other sizes than base, on photographs.
+_OWN_SHAPE = {"vit_llama": "1b"}
+# Parts of a captioner that --train names, and in which the encoder learns too.
+_ENCODER_TRAINS = ("all", "encoder")
+
+
+def resolved(said: Values) -> dict[str, Any]:
+    """Returns the settings with a value for every None that has an effect, as suits data set, captioner and encoder.
+
+    Raises:
+      InputError: a setting has no effect, or settings are right alone and wrong together.
+    """
+    check_effects(said)
+    values = dict(said)
+    _fill(values, _by_itself(values))
+    small = values["encoder"] == "small_resnet"
+    weights = values["encoder_weights"] or _own_weights(values) or ("none" if small else "imagenet")
+    frozen = weights != "none" if values["train"] is None else values["train"] not in _ENCODER_TRAINS
+    _fill(values, {"encoder_weights": weights, "image_size": 64 if small else 224, "freeze_encoder": frozen})
+    _fill(
+        values,
+        {
+            "train": "decoder" if values["freeze_encoder"] else "all",
+            "augment": "none" if values["freeze_encoder"] else "crop",  # a cached feature has one view of its image
+            "image_dropout": values["dropout"],
+            "tie_embeddings": values["embedding_size"] == values["units"] and values["dataset"] != "scenes",
+            "proxy": values["model"],
+        },
+    )
+    _check_together(values)
+    name = [values["dataset"], values["model"], values["selector"], f"{values['fraction']:g}", f"s{values['seed']}"]
+    values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(name)}"
+    return values
+
+
+def _fill(values: dict[str, Any], by_themselves: Mapping[str, Any]) -> None:
+    """Gives those that are None and have an effect their values."""
+    idle = without_effect(values)
+    values.update({name: one for name, one in by_themselves.items() if values[name] is None and name not in idle})
+
+
+def _by_itself(values: Values) -> dict[str, Any]:
+    on_scenes = values["dataset"] == "scenes"
+    found = {**_EVERYWHERE, **(_FOR_SCENES if on_scenes else _FOR_PHOTOGRAPHS)}
+    found["encoder"] = _own_encoder(values) or found["encoder"]
+    if not on_scenes:
+        whose = "model" if "shape" in used_by_captioner(values) else "proxy"
+        found["shape"] = _OWN_SHAPE.get(values[whose], found["shape"])
+    return found
+
+
+def _own_encoder(values: Values) -> str | None:
+    """Returns the encoder that the captioner has by itself, if it has one."""
+    name, on_photographs = values["model"], values["dataset"] != "scenes"
+    if values["checkpoint"] and name in _IN_CHECKPOINT:
+        return _IN_CHECKPOINT[name]
+    return OWN_ENCODER.get(name) or (_ON_PHOTOGRAPHS.get(name) if on_photographs else None)
+
+
+def _own_weights(values: Values) -> str:
+    """Returns the captioner's checkpoint, if that holds the encoder too and no other is named."""
+    of_checkpoint = _IN_CHECKPOINT.get(values["model"])
+    return values["checkpoint"] if of_checkpoint and values["encoder"] in (None, of_checkpoint) else ""
+
+
+def _check_together(values: Values) -> None:
+    """Raises InputError for settings that are right alone and wrong together."""
+    _check_training(values)
+    _check_decoding(values)
+    if values["tie_embeddings"] and values["embedding_size"] != values["units"]:
+        raise InputError(
+            "--tie_embeddings needs word vectors as wide as the LSTM",
+            received=f"--embedding_size={values['embedding_size']} --units={values['units']}",
+            expected="two equal widths, or --notie_embeddings",
+        )
+    proxy, encoder = values["proxy"], values["encoder"]
+    if proxy != values["model"] and OWN_ENCODER.get(proxy, encoder) != encoder:
+        raise InputError(
+            f"The proxy {proxy} would see through {encoder}: a proxy shares the experiment's encoder",
+            received=f"--proxy={proxy} --model={values['model']} --encoder={encoder}",
+            expected=f"--encoder={OWN_ENCODER[proxy]}, or another proxy",
+        )
+    if values["coco_split"] == "karpathy" and not values["karpathy_json"]:
+        raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
+
+
+def _check_training(values: Values) -> None:
+    """Raises InputError where what is to train, and on what, is contradictory."""
+    frozen = values["freeze_encoder"]
+    if frozen != (values["train"] not in _ENCODER_TRAINS):
+        raise InputError(
+            "--train and --freeze_encoder disagree about the encoder",
+            received=f"--train={values['train']} --{'' if frozen else 'no'}freeze_encoder",
+            expected="one of the two",
+        )
+    if values["train"] not in ("all", "decoder") and not values["checkpoint"]:
+        raise InputError(
+            f"--train={values['train']} would keep a random decoder",
+            expected="--checkpoint=FOLDER, or --train=all or decoder",
+        )
+    if frozen and values["encoder_weights"] == "none":
+        raise InputError(
+            "--freeze_encoder with --encoder_weights=none would keep a random encoder",
+            expected="weights for the encoder, or --nofreeze_encoder",
+        )
+    if frozen and values["augment"] != "none":
+        raise InputError(
+            "A frozen encoder reads each image once into the feature cache and cannot be augmented",
+            received=f"--augment={values['augment']}",
+            expected="--augment=none, or --nofreeze_encoder",
+        )
+
+
+def _check_decoding(values: Values) -> None:
+    """Raises InputError where the next word would be chosen in two ways."""
+    if values["temperature"] and values["beams"] > 1:
+        raise InputError(
+            "Captions are drawn one by one, without beams",
+            received=f"--temperature={values['temperature']:g} --beams={values['beams']}",
+            expected="--beams=1, or --temperature=0",
+        )
+    if values["top_p"] < 1 and not values["temperature"]:
+        raise InputError(
+            "--top_p says from which words captions are drawn, and none is drawn",
+            received=f"--top_p={values['top_p']:g} --temperature=0",
+            expected="--temperature above 0 and --beams=1",
+        )
