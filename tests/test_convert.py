@@ -1,48 +1,25 @@
 """A pretrained pair of ViT and GPT-2, trained by parts and written back as a folder."""
 
-import json
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import save_file
 
-from tests.data.toy_subwords import gpt2
-from tests.models import toy_gpt2, toy_vit
+from tests.models import toy_vit
+from tests.toy_checkpoints import MAX_TOKENS, write_pair
 from tfcap import experiment
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.models.build import build_captioner
-from tfcap.models.gpt2 import GPT2Shape
-from tfcap.models.vit_gpt2 import CrossAttentionCaptioner
-from tfcap.models.weight_table import tensors_of
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.step import SummedAdamW, train_step
 
-T = 12
-
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    """The folder of a VisionEncoderDecoder with a tokenizer of its own."""
-    folder = gpt2(tmp_path_factory.mktemp("pair"))
-    tokenizer = SubwordTokenizer.load(folder, T)
-    words = {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.marks.begin, "eos_token_id": tokenizer.marks.end}
-    decoder = toy_gpt2.decoder(cross=True, **words)
-    assert isinstance(decoder.shape, GPT2Shape)
-    captioner = CrossAttentionCaptioner(keras.layers.Identity(), toy_vit.HIDDEN, decoder, T)
-    tensors = {**tensors_of(toy_vit.toy_vit().rows("encoder.")), **tensors_of(captioner.rows())}
-    save_file(tensors, folder / "model.safetensors")
-    config = {
-        "model_type": "vision-encoder-decoder",
-        "encoder": {"model_type": "vit", **toy_vit.SHAPE},
-        "decoder": {**toy_gpt2.config(**words), "add_cross_attention": True},
-    }
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder
+    return write_pair(tmp_path_factory.mktemp("pair"))
 
 
 def _settings(toy_flags, pair, run_dir, **said):
@@ -57,7 +34,7 @@ MOVES = {"all": {"encoder", "decoder"}, "encoder": {"encoder"}, "decoder": {"dec
 @pytest.mark.parametrize("train", MOVES)
 def test_the_named_part_trains_and_the_others_stay_as_they_were(toy_flags, pair, tmp_path, train):
     """With the settings of the presets of S2: a frozen weight is the same to the last bit, in memory."""
-    tokenizer = SubwordTokenizer.load(pair, T)
+    tokenizer = SubwordTokenizer.load(pair, MAX_TOKENS)
     model = build_captioner(_settings(toy_flags, pair, tmp_path, train=train).resolve(), len(tokenizer))
     parts = {"encoder": model.encoder, "decoder": model.decoder}
     before = {part: [variable.numpy() for variable in layer.weights] for part, layer in parts.items()}
@@ -83,8 +60,8 @@ def test_what_is_written_is_the_best_captioner_and_is_read_again(toy_flags, pair
     command = [sys.executable, "-m", "tfcap.convert", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0 and "vision-encoder-decoder" in done.stdout, done.stderr
-    tokenizer = SubwordTokenizer.load(tmp_path / "out", T)
-    assert tokenizer.hash == SubwordTokenizer.load(pair, T).hash
+    tokenizer = SubwordTokenizer.load(tmp_path / "out", MAX_TOKENS)
+    assert tokenizer.hash == SubwordTokenizer.load(pair, MAX_TOKENS).hash
     resolved = settings.resolve()
     trained = build_captioner(resolved, len(tokenizer), marks=tokenizer.marks)
     checkpoint.restore(checkpoint.find(tmp_path / "run" / "checkpoints", checkpoint.BEST), trained)

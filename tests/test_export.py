@@ -2,10 +2,6 @@
 
 import io
 import json
-import os
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import keras
@@ -14,6 +10,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from tests import plain_tensorflow
 from tests.test_bad_input import _png_header
 from tests.tfrecords_builder.toy import encoded
 from tfcap.data.images import decode
@@ -169,24 +166,10 @@ def test_a_refused_picture_does_not_spoil_the_next_call(signature):
 
 
 def test_it_loads_with_tensorflow_alone(folder, signature, tmp_path):
-    for name in ("jpeg", "grey png"):
-        (tmp_path / name).write_bytes(PICTURES[name])
-    program = f"""
-        import json, sys
-        for name in ("keras", "tfcap", "flags", "PIL"):
-            sys.modules[name] = None  # importing it is now an error
-        import tensorflow as tf
-        serve = tf.saved_model.load({str(folder)!r}).signatures["serving_default"]
-        pictures = [open(name, "rb").read() for name in ("jpeg", "grey png")]
-        said = [text.decode() for text in serve(image_bytes=tf.constant(pictures))["caption"].numpy()]
-        print(json.dumps(said))
-    """
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [sys.executable, "-c", textwrap.dedent(program)]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr
-    expected = _captions(signature(image_bytes=tf.constant([PICTURES["jpeg"], PICTURES["grey png"]])))
-    assert json.loads(done.stdout.splitlines()[-1]) == expected
+    pictures = [PICTURES["jpeg"], PICTURES["grey png"]]
+    assert plain_tensorflow.captions(folder, pictures, tmp_path) == _captions(
+        signature(image_bytes=tf.constant(pictures))
+    )
 
 
 def test_an_experiment_s_export_captions_its_test_split_as_its_captions_json_says(finished_run, scenes):

@@ -1,4 +1,4 @@
-"""One toy experiment through the real command line, and kills of it at chosen moments."""
+"""One experiment through the real command line, a toy by itself, and kills of it at chosen moments."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ _SETTINGS = {
     "java": "never",
     "samples": 1,
 }
-_FLAGS = [*[f"--{name}={value}" for name, value in _SETTINGS.items()], "--noxla", "--noexport", "--noprogress"]
+_FLAGS = (*[f"--{name}={value}" for name, value in _SETTINGS.items()], "--noxla", "--noexport", "--noprogress")
 _TIMES = {
     *("steps_per_second", "images_per_second", "seconds", "pass_seconds"),
     *("train_seconds", "scoring_seconds", "features_seconds"),
@@ -96,25 +97,26 @@ MOMENTS: dict[str, Sequence[Moment]] = {
 }
 
 
-def _command(folder: Path) -> list[str]:
-    return [sys.executable, "-m", "tfcap.main", *_FLAGS, f"--data_dir={folder / 'data'}", f"--run_dir={folder / 'run'}"]
+def _command(folder: Path, flags: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "tfcap.main", *flags, f"--data_dir={folder / 'data'}", f"--run_dir={folder / 'run'}"]
 
 
-def complete(folder: Path) -> None:
+def complete(folder: Path, flags: Sequence[str] = _FLAGS) -> None:
     """Runs the experiment to its end; raises RuntimeError with what it said if it fails."""
-    done = subprocess.run(_command(folder), cwd=_REPOSITORY, capture_output=True, text=True, timeout=1200, check=False)
+    command = _command(folder, flags)
+    done = subprocess.run(command, cwd=_REPOSITORY, capture_output=True, text=True, timeout=1200, check=False)
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-3000:]}")
 
 
-def killed(folder: Path, moment: Moment, delay: float = 0.0) -> bool:
+def killed(folder: Path, moment: Moment, delay: float = 0.0, flags: Sequence[str] = _FLAGS) -> bool:
     """Starts the experiment and kills it `delay` seconds after the moment; returns False if it was done before.
 
     Raises:
       RuntimeError: it failed.
     """
     with open(os.devnull, "w") as nowhere, open(folder / "stderr.txt", "w+") as said:
-        process = subprocess.Popen(_command(folder), cwd=_REPOSITORY, stdout=nowhere, stderr=said)
+        process = subprocess.Popen(_command(folder, flags), cwd=_REPOSITORY, stdout=nowhere, stderr=said)
         while process.poll() is None and not moment(folder):
             time.sleep(0.001)
         time.sleep(delay)
@@ -132,21 +134,22 @@ def chosen(stage: str, rng: random.Random) -> tuple[Moment, float]:
     return rng.choice(MOMENTS[stage]), rng.choice((0.0, rng.uniform(0, 0.05), rng.uniform(0, 0.5)))
 
 
+def without_times(path: Path) -> dict[str, Any]:
+    """Returns what a file of JSON says, but how long anything took."""
+    found = json.loads(path.read_text())
+    return {key: value for key, value in found.items() if key not in _TIMES}
+
+
 def results(folder: Path) -> dict[str, object]:
     """Returns all that must not depend on kills: captions, metrics, scores, mask and curves, without times."""
-
-    def read(name: str) -> dict[str, object]:
-        found = json.loads((folder / "run" / name).read_text())
-        return {key: value for key, value in found.items() if key not in _TIMES}
-
     with np.load(folder / "run" / "masks" / "gradient_norm-0.5.npz") as mask:
         ids, kept = mask["ids"].tolist(), mask["mask"].tolist()
     return {
         "captions": (folder / "run" / "captions.json").read_bytes(),
-        "metrics": read("metrics.json"),
-        "history": read("history.json"),
+        "metrics": without_times(folder / "run" / "metrics.json"),
+        "history": without_times(folder / "run" / "history.json"),
         "scores": np.load(folder / "run" / "scores" / "gradient_norm.npy").tolist(),
-        "score": read("scores/gradient_norm.json"),
+        "score": without_times(folder / "run" / "scores" / "gradient_norm.json"),
         **{
             f"tracked {name}": np.load(folder / "run" / "dynamics" / f"{name}.npy").tobytes()
             for name in str(_SETTINGS["track"]).split(",")

@@ -283,3 +283,11 @@ def test_initial_weights_depend_on_the_seed_alone():
 def test_a_given_encoder_is_shared():
     encoder = build_encoder(_settings())
     assert build_captioner(_settings(), 9, encoder).encoder is encoder
+
+
+def test_features_are_of_regions_or_of_the_whole_image_as_a_decoder_wants_them():
+    of_regions, of_images = np.arange(12.0).reshape(2, 3, 2), np.arange(4.0).reshape(2, 2)
+    np.testing.assert_array_equal(encoders.as_regions(of_regions), of_regions)
+    np.testing.assert_array_equal(encoders.as_regions(of_images), [[[0, 1]], [[2, 3]]])
+    np.testing.assert_array_equal(encoders.as_one_vector(of_regions), [[2, 3], [8, 9]])
+    np.testing.assert_array_equal(encoders.as_one_vector(of_images), of_images)

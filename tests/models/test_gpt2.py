@@ -12,7 +12,8 @@ from tests.models.toy_gpt2 import END, TOY, VOCABULARY, config
 from tfcap.errors import InputError
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
-from tfcap.models.gpt2 import GPT2, GPT2Shape, load_gpt2, shape_of
+from tfcap.models.gpt2 import GPT2, GPT2Shape, load_gpt2
+from tfcap.models.transformer_shapes import shape_of
 from tfcap.models.weight_table import check_table, tensors_of
 
 TOKENS = np.random.default_rng(0).integers(0, VOCABULARY, [3, 10]).astype(np.int32)
@@ -94,7 +95,7 @@ def test_captions_follow_a_prefix_of_vectors_and_depend_on_it(model, beams):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"n_embd": 13}, "n_embd=13, n_head=3"),
+        ({"n_embd": 13}, "n_embd=13 and n_head=3"),
         ({"n_layer": 0}, "n_layer=0"),
         ({"n_head": "3"}, "n_head='3'"),
         ({"eos_token_id": 30}, "eos_token_id=30"),
@@ -105,7 +106,7 @@ def test_captions_follow_a_prefix_of_vectors_and_depend_on_it(model, beams):
 )
 def test_a_configuration_that_is_not_covered_is_refused(changes, named):
     with pytest.raises(InputError, match="config.json of toy describes no GPT-2") as caught:
-        shape_of(config(**changes), "toy")
+        shape_of(GPT2Shape, config(**changes), "toy")
     assert named in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -123,6 +124,6 @@ def test_weights_of_another_size_are_refused(checkpoint, tmp_path):
 
 
 def test_what_a_configuration_leaves_out_is_the_small_gpt2():
-    shape = shape_of({"model_type": "gpt2"}, "toy")
+    shape = shape_of(GPT2Shape, {"model_type": "gpt2"}, "toy")
     assert (shape.n_embd, shape.n_layer, shape.n_head) == (768, 12, 12)
     assert (shape.vocab_size, shape.eos_token_id) == (50257, 50256)

@@ -82,7 +82,7 @@ def _scaling(**changes):
         ({"hidden_act": "gelu"}, "hidden_act='gelu'"),
         ({"attention_bias": True}, "attention_bias=True"),
         ({"mlp_bias": True}, "mlp_bias=True"),
-        ({"hidden_size": 26}, "hidden_size=26, num_attention_heads=4, num_key_value_heads=2"),
+        ({"hidden_size": 26}, "hidden_size=26 and num_attention_heads=4"),
         ({"hidden_size": 20}, "hidden_size=20"),  # heads of 5
         ({"num_key_value_heads": 3}, "num_key_value_heads=3"),
         ({"head_dim": 8}, "head_dim=8"),
@@ -90,7 +90,7 @@ def _scaling(**changes):
         ({"num_attention_heads": "4"}, "num_attention_heads='4'"),
         ({"tie_word_embeddings": 1}, "tie_word_embeddings=1"),
         ({"eos_token_id": 30}, "eos_token_id=30"),
-        ({"eos_token_id": []}, "eos_token_id=None"),
+        ({"eos_token_id": []}, "eos_token_id=[]"),
         (_scaling(rope_type="yarn"), "rope_type='yarn'"),
         (_scaling(partial_rotary_factor=0.5), "partial_rotary_factor=0.5"),
         (_scaling(factor=0.0), "factor=0.0"),

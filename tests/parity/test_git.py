@@ -10,7 +10,7 @@ import transformers
 
 from tests.models.toy_clip import SIDE
 from tests.models.toy_git import TOY, VISION, VOCABULARY
-from tests.parity.sequences import padded
+from tests.parity.sequences import common_word, padded, with_noise
 from tfcap.data.text import PAD
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
@@ -40,9 +40,7 @@ def _with_ends(model, pixels: torch.Tensor) -> None:
     tokens = np.full([B, 1], BEGIN)
     for _ in range(NEW):
         tokens = np.concatenate([tokens, _full(model, tokens, pixels)[:, -1:].argmax(-1)], axis=1)
-    new = tokens[:, 1:]
-    firsts = [{int((row == word).argmax()) if word in row else NEW for row in new} for word in range(VOCABULARY)]
-    model.config.eos_token_id = 3 + int(np.argmax([len(places) for places in firsts[3:]]))
+    model.config.eos_token_id = common_word(tokens[:, 1:], VOCABULARY, lowest=3)
 
 
 @pytest.fixture(scope="module", params=[0, 1], ids=["seed 0", "seed 1"])
@@ -50,10 +48,7 @@ def both(request, tmp_path_factory):
     """The same weights as a model of PyTorch and as ours, and the images' pixels."""
     folder = tmp_path_factory.mktemp("git")
     torch.manual_seed(request.param)
-    theirs = transformers.GitForCausalLM(transformers.GitConfig(**TOY, vision_config=VISION)).eval()
-    with torch.no_grad():
-        for parameter in theirs.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
+    theirs = with_noise(transformers.GitForCausalLM(transformers.GitConfig(**TOY, vision_config=VISION)))
     theirs.save_pretrained(folder)
     encoder = GITVit(str(folder), SIDE, regions=True)
     _with_ends(theirs, _pixels(encoder))

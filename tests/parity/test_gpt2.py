@@ -16,7 +16,7 @@ from transformers.generation import (
 )
 
 from tests.models.toy_gpt2 import END, TOY, VOCABULARY
-from tests.parity.sequences import padded
+from tests.parity.sequences import padded, with_noise
 from tfcap.data.text import PAD
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.generation import Decoding, generate
@@ -37,10 +37,8 @@ def _random(seed: int = 0, raised: float = 3.0) -> transformers.GPT2LMHeadModel:
     One of the hidden numbers is always 1, and the end's vector alone has something there.
     """
     torch.manual_seed(seed)
-    model = transformers.GPT2LMHeadModel(transformers.GPT2Config(**TOY)).eval()
+    model = with_noise(transformers.GPT2LMHeadModel(transformers.GPT2Config(**TOY)))
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
         last, words = model.transformer.ln_f, model.transformer.wte.weight
         last.weight[0], last.bias[0] = 0, 1
         words[:, 0] = 0

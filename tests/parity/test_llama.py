@@ -1,5 +1,7 @@
 """Llama against PyTorch on the same weights: grouped heads, scaled rotation, one table or two."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,24 +9,24 @@ import torch
 import transformers
 
 from tests.models.toy_llama import GROUPED, PLAIN, VOCABULARY
+from tests.parity.sequences import common_word, padded, with_noise
+from tfcap.data.text import PAD
 from tfcap.models.checkpoints import Checkpoint
+from tfcap.models.generation import Decoding, generate
 from tfcap.models.llama import load_llama
 from tfcap.models.weight_table import tensors_of
 
 pytestmark = pytest.mark.parity
 
 TOKENS = np.random.default_rng(1).integers(0, VOCABULARY, [3, 40])
+PROMPTS, NEW = np.random.default_rng(2).integers(0, VOCABULARY, [8, 5]), 12
 SHAPES = {"grouped, scaled, tied": GROUPED, "plain": PLAIN}
 
 
 def _random(said, seed: int = 0) -> transformers.LlamaForCausalLM:
     """A model whose logits differ by some units."""
     torch.manual_seed(seed)
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**said)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
-    return model
+    return with_noise(transformers.LlamaForCausalLM(transformers.LlamaConfig(**said)))
 
 
 @pytest.fixture(scope="module", params=SHAPES)
@@ -59,26 +61,35 @@ def test_scaling_of_the_frequencies_matters_here():
     assert np.abs(_expected(plain) - _expected(_random(GROUPED))).max() > 0.1
 
 
-def test_greedy_words_by_the_cache_are_those_of_generate(both):
-    theirs, ours = both
-    prompt, new = TOKENS[:, :5], 12
-    expected = theirs.generate(
-        torch.tensor(prompt),
-        attention_mask=torch.ones(prompt.shape, dtype=torch.long),
+def _by_generate(model, end: int | None, **options) -> np.ndarray:
+    """The prompts and NEW tokens behind them, with PAD after the end."""
+    model.generation_config.eos_token_id = end
+    found = model.generate(
+        torch.tensor(PROMPTS),
+        attention_mask=torch.ones(PROMPTS.shape, dtype=torch.long),
         do_sample=False,
-        max_new_tokens=new,
-        min_new_tokens=new,  # so that none ends
+        max_new_tokens=NEW,
         pad_token_id=0,
-    ).numpy()
-    tokens = prompt.astype(np.int32)
-    _, state = ours.extend(ours.words(tokens[:, :-1]), ours.empty_state(3, 5 + new))
-    for _ in range(new):
-        logits, state = ours.step(tokens[:, -1], state)
-        allowed = logits.numpy()
-        allowed[:, ours.shape.eos_token_id] = -np.inf
-        tokens = np.concatenate([tokens, allowed.argmax(-1)[:, None].astype(np.int32)], axis=1)
+        **options,
+    )
+    return padded(found, PROMPTS.shape[1], end, PROMPTS.shape[1] + NEW)
+
+
+@pytest.mark.parametrize(
+    ("beams", "options"),
+    [(1, {}), (3, {}), (3, {"length_penalty": 0.5, "early_stopping": True})],
+    ids=str,
+)
+def test_words_by_the_cache_are_those_of_generate(both, beams, options):
+    theirs, ours = both
+    end = common_word(_by_generate(theirs, None)[:, PROMPTS.shape[1] :], VOCABULARY)
+    expected = _by_generate(theirs, end, num_beams=beams, **options)
+    assert len({int((row != PAD).sum()) for row in expected}) > 2  # or it would say little about ends
+    prompt = tf.constant(PROMPTS, tf.int32)
+    _, state = ours.extend(ours.words(prompt[:, :-1]), ours.empty_state(len(PROMPTS), expected.shape[1]))
+    marks, decoding = dataclasses.replace(ours.marks, end=end), Decoding(beams=beams, **options)
+    tokens, _ = generate(state, ours.step, prompt, marks, NEW, decoding)
     np.testing.assert_array_equal(tokens, expected)
-    assert len(np.unique(tokens[:, 5:])) > 5
 
 
 def test_writing_the_weights_back_gives_the_checkpoint(both):

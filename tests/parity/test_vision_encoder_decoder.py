@@ -1,4 +1,4 @@
-"""GPT-2 before an image against PyTorch on the same weights: by cross-attention, and behind a prefix."""
+"""Decoders before an image against PyTorch on the same weights: by cross-attention, and behind a prefix."""
 
 from typing import NamedTuple
 
@@ -11,14 +11,17 @@ import transformers
 from safetensors.numpy import load_file
 
 from tests.models.toy_gpt2 import END, TOY, VOCABULARY, stirred
-from tests.parity.sequences import padded
+from tests.models.toy_llama import GROUPED
+from tests.parity.sequences import common_word, padded, with_noise
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
 from tfcap.models.gpt2 import load_gpt2
+from tfcap.models.llama import load_llama
 from tfcap.models.mappers import LinearMapper
 from tfcap.models.prefix_lm import PrefixCaptioner
 from tfcap.models.vit_gpt2 import CrossAttentionCaptioner, load_vision_encoder_decoder
+from tfcap.models.vit_llama import LlamaCaptioner
 from tfcap.models.weight_table import tensors_of
 
 pytestmark = pytest.mark.parity
@@ -44,25 +47,11 @@ class Pair(NamedTuple):
     folder: str
 
 
-def _with_noise(model):
-    """Weights whose logits differ by some units, so that captions depend on the image and beams part."""
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape))
-    return model.eval()
-
-
-def _common_word(new: np.ndarray) -> int:
-    """The word whose first places in the texts [B, T] are the most different."""
-    firsts = [{int((row == word).argmax()) if word in row else NEW for row in new} for word in range(VOCABULARY)]
-    return int(np.argmax([len(places) for places in firsts]))
-
-
-def _by_generate(model, begins: int, **options) -> np.ndarray:
+def _by_generate(model, begins: int, begin_mark: int = END, **options) -> np.ndarray:
     """Tokens [B, 1 + NEW] that `generate` gives, the begin mark first and PAD after the end."""
     end = model.generation_config.eos_token_id
     found = model.generate(do_sample=False, max_new_tokens=NEW, pad_token_id=END if end is None else end, **options)
-    begin = np.full([B, 1], END)
+    begin = np.full([B, 1], begin_mark)
     return padded(np.concatenate([begin, found[:, begins:]], axis=1), 1, end, 1 + NEW)
 
 
@@ -102,12 +91,12 @@ def both(request, tmp_path_factory) -> Pair:
     config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         vision, transformers.GPT2Config(**TOY), decoder_start_token_id=END
     )
-    theirs = _with_noise(transformers.VisionEncoderDecoderModel(config))
+    theirs = with_noise(transformers.VisionEncoderDecoderModel(config))
     assert hasattr(theirs, "enc_to_dec_proj") == (size != TOY["n_embd"])
     theirs.generation_config.decoder_start_token_id = END
     theirs.generation_config.eos_token_id = None
     free = _by_generate(theirs, 1, pixel_values=torch.tensor(PIXELS))
-    theirs.generation_config.eos_token_id = _common_word(free[:, 1:])
+    theirs.generation_config.eos_token_id = common_word(free[:, 1:], VOCABULARY)
     theirs.save_pretrained(folder)
     with torch.no_grad():
         memory = theirs.encoder(pixel_values=torch.tensor(PIXELS)).last_hidden_state.numpy()
@@ -149,24 +138,36 @@ def test_writing_the_weights_back_gives_what_the_checkpoint_says_of_them(both):
         np.testing.assert_array_equal(back[name], value, err_msg=name)
 
 
-@pytest.fixture(scope="module")
-def prefixed(tmp_path_factory) -> tuple[transformers.GPT2LMHeadModel, PrefixCaptioner, torch.Tensor]:
-    """GPT-2 in PyTorch, the captioner with the same weights, and the captioner's prefixes."""
-    folder = tmp_path_factory.mktemp("gpt2")
+LANGUAGE_MODELS = {
+    "gpt2": (transformers.GPT2LMHeadModel, transformers.GPT2Config(**TOY), load_gpt2, PrefixCaptioner),
+    "llama": (transformers.LlamaForCausalLM, transformers.LlamaConfig(**GROUPED), load_llama, LlamaCaptioner),
+}
+
+
+@pytest.fixture(scope="module", params=LANGUAGE_MODELS)
+def prefixed(request, tmp_path_factory) -> tuple[torch.nn.Module, PrefixCaptioner, torch.Tensor]:
+    """A language model in PyTorch, the captioner with the same weights, and the captioner's prefixes."""
+    folder, (kind, config, load, captioner) = tmp_path_factory.mktemp("decoder"), LANGUAGE_MODELS[request.param]
     torch.manual_seed(0)
-    theirs = _with_noise(transformers.GPT2LMHeadModel(transformers.GPT2Config(**TOY)))
-    mapper = stirred(LinearMapper(FEATURES, PREFIX, TOY["n_embd"]))
+    theirs = with_noise(kind(config))
+    mapper = stirred(LinearMapper(FEATURES, PREFIX, config.hidden_size))
     prefix = torch.tensor(mapper(POOLED).numpy())
     theirs.generation_config.eos_token_id = None
-    free = _by_generate(theirs, 0, inputs_embeds=_behind(prefix, theirs, np.full([B, 1], END)))
-    theirs.generation_config.eos_token_id = theirs.config.eos_token_id = _common_word(free[:, 1:])
+    free = _behind_by_generate(theirs, prefix)
+    theirs.generation_config.eos_token_id = theirs.config.eos_token_id = common_word(free[:, 1:], VOCABULARY)
     theirs.save_pretrained(folder)
-    ours = PrefixCaptioner(keras.layers.Identity(), mapper, load_gpt2(Checkpoint(folder, "toy")), 1 + NEW)
+    ours = captioner(keras.layers.Identity(), mapper, load(Checkpoint(folder, "toy")), 1 + NEW)
     return theirs, ours, prefix
 
 
 def _behind(prefix: torch.Tensor, model: torch.nn.Module, tokens: np.ndarray) -> torch.Tensor:
-    return torch.cat([prefix, model.transformer.wte(torch.tensor(tokens))], dim=1).detach()
+    return torch.cat([prefix, model.get_input_embeddings()(torch.tensor(tokens))], dim=1).detach()
+
+
+def _behind_by_generate(model: torch.nn.Module, prefix: torch.Tensor, **options) -> np.ndarray:
+    begin = model.config.bos_token_id
+    given = _behind(prefix, model, np.full([B, 1], begin))
+    return _by_generate(model, 0, begin, inputs_embeds=given, **options)
 
 
 def test_logits_behind_a_prefix_are_those_of_pytorch(prefixed):
@@ -180,8 +181,7 @@ def test_logits_behind_a_prefix_are_those_of_pytorch(prefixed):
 @pytest.mark.parametrize("beams", [1, 3])
 def test_captions_behind_a_prefix_are_those_of_generate(prefixed, beams):
     theirs, ours, prefix = prefixed
-    given = _behind(prefix, theirs, np.full([B, 1], END))
-    expected = _by_generate(theirs, 0, inputs_embeds=given, num_beams=beams)
+    expected = _behind_by_generate(theirs, prefix, num_beams=beams)
     assert len({int((row >= 0).sum()) for row in expected}) > 1
     tokens, _ = ours.generate(POOLED, 1 + NEW, Decoding(beams=beams))
     np.testing.assert_array_equal(tokens, expected)

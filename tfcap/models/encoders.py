@@ -52,6 +52,16 @@ class Encoder(keras.Model):
         return digest.hexdigest()
 
 
+def as_regions(features: Tensor) -> Tensor:
+    """Returns features [B, R, D]; the vector of a whole image [B, D] is that of one region."""
+    return features if len(features.shape) == 3 else features[:, None]
+
+
+def as_one_vector(features: Tensor) -> Tensor:
+    """Returns features [B, D]; of regions [B, R, D] their mean."""
+    return ops.mean(features, axis=1) if len(features.shape) == 3 else features
+
+
 class _Pretrained(Encoder):
     """An architecture of keras.applications, mean-pooled or with the places of its last map as regions.
 

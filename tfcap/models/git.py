@@ -10,6 +10,7 @@ V = vocab_size.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import tfcap.quiet  # noqa: F401
@@ -32,6 +33,13 @@ class GITShape:
     """The transformer of a config.json, under its names; what is not said there is that of every published GIT."""
 
     FAMILY: ClassVar[str] = "GIT"
+    ONLY: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model_type": ("git",),
+        "hidden_act": ("gelu",),
+        "position_embedding_type": ("absolute",),
+        "pad_token_id": (0,),
+        "tie_word_embeddings": (False,),
+    }
 
     vocab_size: int = 30522
     hidden_size: int = 768

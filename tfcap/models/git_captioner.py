@@ -18,7 +18,7 @@ from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
-from tfcap.models.encoders import Encoder
+from tfcap.models.encoders import Encoder, as_regions
 from tfcap.models.git import GIT, SHAPES
 from tfcap.models.git_checkpoint import GITVit, load_git, rows_of
 from tfcap.models.hugging_face import HuggingFace, ids_of, no_form, preprocessing_of
@@ -108,13 +108,13 @@ class GITCaptioner(Captioner):
         return HuggingFace(config, rows_of(tower, self.decoder), preprocessing_of(tower, "CLIPImageProcessor"))
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
-        image = self.drop_image(self.decoder.image_tokens(_regions(features)), training=training)
+        image = self.drop_image(self.decoder.image_tokens(as_regions(features)), training=training)
         words = self.drop_words(self.decoder.words(tokens), training=training)
         hidden = self.decoder(image, words, training=training)
         return self.decoder.logits(self.drop_output(hidden, training=training))
 
     def start(self, features: Tensor) -> State:
-        return self.decoder.start(_regions(features), self.max_tokens)
+        return self.decoder.start(as_regions(features), self.max_tokens)
 
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         return self.decoder.step(tokens, state)
@@ -122,7 +122,3 @@ class GITCaptioner(Captioner):
     @property
     def logits_layer(self) -> keras.layers.Layer:
         return self.decoder.vocabulary_logits
-
-
-def _regions(features: Tensor) -> Tensor:
-    return features if len(features.shape) == 3 else features[:, None]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import tfcap.quiet  # noqa: F401
 
@@ -23,7 +23,7 @@ from tfcap.models.cached_blocks import empty_state, extend, keys_and_values
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.gpt2_table import block_rows
-from tfcap.models.transformer_shapes import named_shape
+from tfcap.models.transformer_shapes import named_shape, shape_of
 from tfcap.models.weight_table import Row, fill, norm, row
 from tfcap.settings import Settings
 
@@ -31,19 +31,19 @@ Tensor = Any
 
 # Masks and a copy of the tied embedding, which some versions of transformers saved.
 BUFFERS = r"(decoder\.)?((transformer\.)?h\.\d+\.(attn|crossattention)\.(bias|masked_bias)|lm_head\.weight)"
-# What else a config.json may say, and how these blocks do it.
-_ONLY = {
-    "activation_function": "gelu_new",
-    "scale_attn_weights": True,
-    "scale_attn_by_inverse_layer_idx": False,
-    "tie_word_embeddings": True,
-}
-_MAY_BE_0 = ("n_inner", "bos_token_id", "eos_token_id", "add_cross_attention")
 
 
 @dataclasses.dataclass(frozen=True)
 class GPT2Shape:
     """The decoder of a config.json, under its names; what is not said there is the small GPT-2."""
+
+    FAMILY: ClassVar[str] = "GPT-2"
+    ONLY: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "activation_function": ("gelu_new",),
+        "scale_attn_weights": (True,),
+        "scale_attn_by_inverse_layer_idx": (False,),
+        "tie_word_embeddings": (True,),
+    }
 
     vocab_size: int = 50257
     n_positions: int = 1024
@@ -72,33 +72,6 @@ SHAPES = {
     "base": GPT2Shape(),  # that of the smallest published one: 124 million weights
     "large": GPT2Shape(n_embd=1024, n_layer=24, n_head=16),  # gpt2-medium: 355 million
 }
-
-
-def shape_of(said: Mapping[str, Any], origin: str) -> GPT2Shape:
-    """Returns the shape that config.json says; raises InputError if that is no GPT-2, or one that is not covered."""
-    fields = dataclasses.fields(GPT2Shape)
-    shape = GPT2Shape(**{field.name: said[field.name] for field in fields if said.get(field.name) is not None})
-    values = {field.name: getattr(shape, field.name) for field in fields}
-    wrong = [
-        f"{field.name}={values[field.name]!r}"
-        for field in fields
-        if type(values[field.name]) is not type(field.default)
-        or values[field.name] < 0
-        or (values[field.name] == 0 and field.name not in _MAY_BE_0)
-    ]
-    if not wrong and shape.n_embd % shape.n_head:
-        wrong = [f"n_embd={shape.n_embd}, n_head={shape.n_head}"]
-    if not wrong and max(shape.bos_token_id, shape.eos_token_id) >= shape.vocab_size:
-        wrong = [f"{name}={values[name]}" for name in ("vocab_size", "bos_token_id", "eos_token_id")]
-    wrong += [f"{name}={said[name]!r}" for name, only in _ONLY.items() if said.get(name, only) != only]
-    if wrong:
-        raise InputError(
-            f"config.json of {origin} describes no GPT-2, or one that is not covered",
-            received=", ".join(wrong),
-            expected="sizes above 0, n_embd that n_head divides, ids below vocab_size, and "
-            + ", ".join(f"{name}={only!r}" for name, only in _ONLY.items()),
-        )
-    return shape
 
 
 class GPT2(keras.Model):
@@ -211,7 +184,7 @@ class GPT2(keras.Model):
 
 def load_gpt2(checkpoint: Checkpoint) -> GPT2:
     """Returns the GPT-2 of a checkpoint; raises InputError if it holds something else."""
-    model = GPT2(shape_of(checkpoint.config, checkpoint.origin))
+    model = GPT2(shape_of(GPT2Shape, checkpoint.config, checkpoint.origin))
     prefix = "transformer." if "transformer.wte.weight" in checkpoint.shapes else ""  # the first ones have none
     fill(model.rows(prefix), checkpoint, model.weights, BUFFERS)
     return model

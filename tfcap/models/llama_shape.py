@@ -8,23 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from tfcap.errors import InputError
-
-# What else a config.json may say, and how these blocks do it.
-_ONLY = {
-    "model_type": "llama",
-    "hidden_act": "silu",
-    "attention_bias": False,
-    "mlp_bias": False,
-    "partial_rotary_factor": 1.0,
-}
+from tfcap.models import transformer_shapes
 
 
 @dataclasses.dataclass(frozen=True)
 class RopeScaling:
     """How a model for longer texts turns the rotary frequencies that it was first trained with (rope_type llama3)."""
+
+    FAMILY: ClassVar[str] = "Llama"
 
     factor: float
     low_freq_factor: float
@@ -40,6 +33,16 @@ class RopeScaling:
 @dataclasses.dataclass(frozen=True)
 class LlamaShape:
     """The decoder of a config.json, under its names; what is not said there is as transformers has it."""
+
+    FAMILY: ClassVar[str] = "Llama"
+    ONLY: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "model_type": ("llama",),
+        "hidden_act": ("silu",),
+        "attention_bias": (False,),
+        "mlp_bias": (False,),
+        "partial_rotary_factor": (1.0,),
+        "rope_type": ("default", "llama3"),
+    }
 
     vocab_size: int = 32000
     hidden_size: int = 4096
@@ -93,58 +96,28 @@ def shape_of(said: Mapping[str, Any], origin: str) -> LlamaShape:
     told = {name: value for name, value in said.items() if value is not None}
     rope = told.get("rope_parameters", told.get("rope_scaling", {}))
     rope = rope if isinstance(rope, Mapping) else {"rope_type": rope}
-    told = {"num_key_value_heads": told.get("num_attention_heads", LlamaShape.num_attention_heads), **told, **rope}
-    if isinstance(told.get("eos_token_id"), list):
-        told["eos_token_id"] = next(iter(told["eos_token_id"]), None)
-    kind = told.get("rope_type", told.get("type", "default"))
-    parts: list[type] = [LlamaShape, RopeScaling] if kind == "llama3" else [LlamaShape]
-    wrong = [] if kind in ("default", "llama3") else [f"rope_type={kind!r}"]
-    wrong += [f"{name}={told[name]!r}" for name, only in _ONLY.items() if told.get(name, only) != only]
-    wrong += [misfit for part in parts for misfit in _misfits(part, told)]
-    if not wrong:
-        scaling = RopeScaling(**_values(RopeScaling, told)) if kind == "llama3" else None
-        shape = LlamaShape(**_values(LlamaShape, told), rope_scaling=scaling)
-        wrong = _contradictions(shape, told.get("head_dim"))
-    if wrong:
-        raise InputError(
-            f"config.json of {origin} describes no Llama, or one that is not covered",
-            received=", ".join(wrong),
-            expected="sizes above 0 that num_attention_heads divides into heads of an even size, as many or groups of"
-            " them for num_key_value_heads, ids below vocab_size, rope_type default or llama3, and "
-            + ", ".join(f"{name}={only!r}" for name, only in _ONLY.items()),
-        )
+    told = {"num_key_value_heads": told.get("num_attention_heads"), **told, **rope}
+    told["rope_type"] = told.get("rope_type", told.get("type", "default"))
+    if isinstance(told.get("eos_token_id"), list) and told["eos_token_id"]:
+        told["eos_token_id"] = told["eos_token_id"][0]
+    scales = told["rope_type"] == "llama3"
+    told["rope_scaling"] = transformer_shapes.shape_of(RopeScaling, told, origin) if scales else None
+    shape: LlamaShape = transformer_shapes.shape_of(LlamaShape, told, origin)
+    transformer_shapes.refuse(_contradictions(shape, told.get("head_dim")), LlamaShape, origin)
     return shape
 
 
-def _values(part: type, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what is told of the fields of a part that are numbers or switches."""
-    fields = [field for field in dataclasses.fields(part) if field.type in ("int", "float", "bool")]
-    found = {field.name: told.get(field.name, field.default) for field in fields}
-    floats = {field.name for field in fields if field.type == "float"}
-    return {name: float(value) if name in floats and type(value) is int else value for name, value in found.items()}
-
-
-def _misfits(part: type, told: Mapping[str, Any]) -> list[str]:
-    """Returns the fields of a part that are not told, of another type, or not above 0."""
-    kinds = {field.name: field.type for field in dataclasses.fields(part)}
-    return [
-        f"{name}={'nothing' if value is dataclasses.MISSING else repr(value)}"
-        for name, value in _values(part, told).items()
-        if type(value).__name__ != kinds[name]
-        or (kinds[name] != "bool" and not (value > 0 or (value == 0 and name.endswith("token_id"))))
-    ]
-
-
-def _contradictions(shape: LlamaShape, head_size: Any) -> list[str]:
-    """Returns which values of a shape do not go together."""
+def _contradictions(shape: LlamaShape, head_size: Any) -> dict[str, str]:
+    """Returns which values of a shape do not go together, and what is expected."""
     size, heads, groups = shape.hidden_size, shape.num_attention_heads, shape.num_key_value_heads
-    wrong = []
-    if size % (2 * heads) or heads % groups or head_size not in (None, size // heads):
-        wrong.append(f"hidden_size={size}, num_attention_heads={heads}, num_key_value_heads={groups}")
-        wrong += [f"head_dim={head_size}"] if head_size is not None else []
-    if max(shape.bos_token_id, shape.eos_token_id) >= shape.vocab_size:
-        wrong += [f"{name}={getattr(shape, name)}" for name in ("vocab_size", "bos_token_id", "eos_token_id")]
-    scaling = shape.rope_scaling
+    wrong, scaling = {}, shape.rope_scaling
+    if size % (2 * heads) or head_size not in (None, size // heads):
+        said = f"hidden_size={size}, num_attention_heads={heads}, head_dim={head_size}"
+        wrong[said] = "heads of an even size that make up hidden_size"
+    if heads % groups:
+        said = f"num_attention_heads={heads}, num_key_value_heads={groups}"
+        wrong[said] = "num_attention_heads that num_key_value_heads divides"
     if scaling and scaling.low_freq_factor >= scaling.high_freq_factor:
-        wrong.append(f"low_freq_factor={scaling.low_freq_factor}, high_freq_factor={scaling.high_freq_factor}")
+        said = f"low_freq_factor={scaling.low_freq_factor}, high_freq_factor={scaling.high_freq_factor}"
+        wrong[said] = "low_freq_factor below high_freq_factor"
     return wrong

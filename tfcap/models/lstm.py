@@ -17,7 +17,7 @@ from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
-from tfcap.models.encoders import Encoder
+from tfcap.models.encoders import Encoder, as_one_vector
 from tfcap.settings import ModelSettings, Settings
 
 Tensor = Any
@@ -211,9 +211,8 @@ class LSTMCaptioner(Captioner):
         }
 
     def start(self, features: Tensor, training: bool = False) -> State:
-        # Of regions that it does not attend to, because another captioner's encoder gives them, it sees the mean.
-        pooled = ops.mean(features, axis=1) if len(features.shape) == 3 else features
-        projected = self.projection(self.drop_image(pooled, training=training))
+        # Regions that it does not attend to are there because another captioner's encoder gives them.
+        projected = self.projection(self.drop_image(as_one_vector(features), training=training))
         h, c = ops.split(ops.cast(projected, "float32"), 2, axis=-1)
         regions = []
         if self.attention:

@@ -15,6 +15,7 @@ import keras_hub
 from keras import ops
 
 from tfcap.errors import InputError
+from tfcap.models.encoders import as_one_vector
 from tfcap.settings import ModelSettings
 
 Tensor = Any
@@ -42,7 +43,7 @@ class LinearMapper(keras.layers.Layer):
         return [keras.layers.Dense(width, dtype=self.dtype_policy, name="mapper_output")]
 
     def call(self, features: Tensor) -> Tensor:
-        x = features if len(features.shape) == 2 else ops.mean(features, axis=1)
+        x = as_one_vector(features)
         for product in self.products:
             x = product(x)
         return ops.reshape(x, [-1, self.prefix_length, self.size])

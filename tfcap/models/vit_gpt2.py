@@ -21,9 +21,10 @@ from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
-from tfcap.models.encoders import Encoder
-from tfcap.models.gpt2 import BUFFERS, GPT2, gpt2_of, shape_of
+from tfcap.models.encoders import Encoder, as_regions
+from tfcap.models.gpt2 import BUFFERS, GPT2, GPT2Shape, gpt2_of
 from tfcap.models.hugging_face import HuggingFace, ids_of, no_form, preprocessing_of
+from tfcap.models.transformer_shapes import shape_of
 from tfcap.models.vit import Vit
 from tfcap.models.weight_table import Row, fill, linear
 from tfcap.settings import ModelSettings, Settings
@@ -95,8 +96,7 @@ class CrossAttentionCaptioner(Captioner):
 
     def _memory(self, features: Tensor, training: bool = False) -> Tensor:
         """Returns what the decoder attends to: [B, R, D]."""
-        regions = features if len(features.shape) == 3 else features[:, None]
-        regions = self.drop_image(regions, training=training)
+        regions = self.drop_image(as_regions(features), training=training)
         return regions if self.projection is None else self.projection(regions)
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
@@ -148,11 +148,10 @@ def load_vision_encoder_decoder(
     Raises:
       InputError: the checkpoint holds something else.
     """
-    model = CrossAttentionCaptioner(
-        encoder, encoder.feature_size, GPT2(shape_of(_said(checkpoint), checkpoint.origin)), max_tokens, **options
-    )
+    decoder = GPT2(shape_of(GPT2Shape, _said(checkpoint), checkpoint.origin))
+    model = CrossAttentionCaptioner(encoder, encoder.feature_size, decoder, max_tokens, **options)
     between = [] if model.projection is None else model.projection.weights
-    fill(model.rows(), checkpoint, [*between, *model.decoder.weights], rf"encoder\..*|{BUFFERS}")
+    fill(model.rows(), checkpoint, [*between, *decoder.weights], rf"encoder\..*|{BUFFERS}")
     return model
 
 
