@@ -134,11 +134,14 @@ def remove_partials_under(path: Path) -> None:
 
 
 def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str]]:
-    """Returns the settings and the fingerprints by split that a run's experiment.json holds."""
+    """Returns the settings and the fingerprints by split that a run's experiment.json holds.
+
+    Where it is from before a setting was there, that is what resolving makes it.
+    """
     path = run / "experiment.json"
     try:
         description = read_json(path)
-        return Settings.from_json(description["settings"]), description["fingerprints"]
+        return Settings.from_json(description["settings"]).resolve(), description["fingerprints"]
     except (InputError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not describe a run of this version ({error})", remedy=remedy) from None
 
