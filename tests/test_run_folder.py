@@ -4,7 +4,7 @@ import pytest
 
 from tfcap.errors import InputError
 from tfcap.files import read_json, write_json
-from tfcap.run_folder import RunFolder, description_of
+from tfcap.run_folder import RunFolder, contents_of, description_of
 from tfcap.settings import Settings
 
 # Flags that came with captioners other than the LSTM.
@@ -38,3 +38,20 @@ def test_a_run_from_before_matrices_were_tied_had_two(tmp_path):
     RunFolder(_asked(tmp_path / "run", dataset="flickr8k", tie_embeddings=False))
     with pytest.raises(InputError, match="--tie_embeddings was False and is now True"):
         RunFolder(_asked(tmp_path / "run", dataset="flickr8k"))
+
+
+def test_other_content_behind_a_name_is_refused_and_what_was_not_said_then_is_not_compared(tmp_path):
+    run, then, now = tmp_path / "run", {"checkpoint": "a" * 64}, {"checkpoint": "b" * 64, "tokenizer": "c" * 64}
+    RunFolder(_asked(run)).describe({"train": "f"}, then)
+    assert contents_of(run) == then
+    RunFolder(_asked(run)).describe({"train": "f"}, then)
+    with pytest.raises(InputError, match="--checkpoint names .* when the run .* began. .*--noresume") as caught:
+        RunFolder(_asked(run)).describe({"train": "f"}, now)
+    assert "\n" not in str(caught.value) and contents_of(run) == then
+    RunFolder(_asked(run, resume=False)).describe({"train": "f"}, now)
+    assert contents_of(run) == now
+    about = read_json(run / "experiment.json")
+    del about["contents"]
+    write_json(run / "experiment.json", about)
+    RunFolder(_asked(run)).describe({"train": "f"}, then)
+    assert contents_of(run) == {}
