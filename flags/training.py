@@ -13,7 +13,8 @@ HELP = {
     "strategy": "Distribution strategy; auto takes mirrored where there are several devices.",
     "xla": "Compiles training, scoring and decoding with XLA.",
     "virtual_devices": "Splits the CPU into logical devices, to try a strategy without GPUs.",
-    "mixed_precision": "Computes in bfloat16, keeps variables in float32.",
+    "mixed_precision": "Computes in bfloat16, keeps variables in float32; but the weights of a Llama that stay as they"
+    " are, with --train=lora or projection, are kept in bfloat16 too, in half the memory.",
     "track": "Numbers of each image and epoch that training leaves in dynamics/, of the caption it saw: forgetting is"
     " the part of the words predicted right, aum the mean margin of the right word.",
 }

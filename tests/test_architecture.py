@@ -27,6 +27,7 @@ ORDER = (
     ("training", "export"),
     ("scoring", "distillation"),
     ("scoring_plan",),
+    ("teacher",),
     ("preparation", "validation", "scored_run", "evaluation_folder"),
     ("proxies",),
     ("scores",),

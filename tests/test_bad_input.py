@@ -360,7 +360,7 @@ def _begun_evaluation(content: str = "", **other: object) -> Callable[[Place], N
 
         asked = EvaluateSettings(checkpoint=str(place.here / "gemma"), out=str(place.here / "evaluated"))
         said = {name: place.toy[name] for name in ("scenes_size", "data_dir")} | other
-        EvaluationFolder(asked, Settings().replace(**said).resolve()).describe("f" * 64)
+        EvaluationFolder(asked, Settings().replace(**said).resolve()).describe("f" * 64, dict)
         if content:
             place.file("evaluated/evaluation.json", content)
 

@@ -1,17 +1,23 @@
 """A pretrained pair of ViT and GPT-2, trained by parts and written back as a folder."""
 
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file, save_file
 
 from tests.models import toy_vit
 from tests.toy_checkpoints import MAX_TOKENS, write_pair
 from tfcap import experiment
+from tfcap.convert import convert
 from tfcap.data.subwords import SubwordTokenizer
+from tfcap.errors import InputError
+from tfcap.files import read_json, write_json
 from tfcap.models.build import build_captioner
+from tfcap.preparation import Preparation
 from tfcap.settings import Settings
 from tfcap.training import checkpoint
 from tfcap.training.step import SummedAdamW, train_step
@@ -94,6 +100,40 @@ def test_the_checkpoint_that_a_run_began_with_is_not_written_over(toy_flags, pai
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 2 and "still needs the checkpoint" in done.stderr
     assert (pair / "model.safetensors").read_bytes() == before
+
+
+def test_a_checkpoint_that_was_rewritten_is_noticed_and_a_run_from_before_that_was_said_goes_on(
+    toy_flags, pair, tmp_path
+):
+    folder, run = shutil.copytree(pair, tmp_path / "pair"), tmp_path / "run"
+    settings = _settings(toy_flags, folder, run, train="decoder", selector="loss", proxy_epochs=0)
+    experiment.run(settings)
+    about = read_json(run / "experiment.json")
+    scores = read_json(run / "scores" / "loss.json")
+    assert about["contents"].keys() == {"checkpoint", "encoder_weights"} and scores["contents"] == about["contents"]
+
+    tensors = load_file(folder / "model.safetensors")
+    save_file({name: value * np.float32(1.01) for name, value in tensors.items()}, folder / "model.safetensors")
+    with pytest.raises(InputError, match="--checkpoint names has other content than when the run .*--noresume"):
+        experiment.run(settings)
+    with pytest.raises(InputError, match="--checkpoint names has other content than when the run .* began"):
+        convert(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+    del about["contents"]
+    write_json(run / "experiment.json", about)
+    (run / "metrics.json").unlink()
+    experiment.run(settings)
+    assert (run / "metrics.json").exists()
+
+
+def test_a_folder_that_is_rewritten_while_a_run_trains_is_not_exported(toy_flags, pair, tmp_path):
+    folder = shutil.copytree(pair, tmp_path / "pair")
+    prep = Preparation(_settings(toy_flags, folder, tmp_path / "run", train="encoder").resolve())
+    prep.check_contents()
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.1, 0.1, 0.1]}', encoding="utf-8")
+    with pytest.raises(InputError, match="--checkpoint names has other content than when this command began"):
+        prep.check_contents()
 
 
 def test_a_run_with_words_of_its_own_has_no_tokenizer_to_write(finished_run, tmp_path):

@@ -17,7 +17,7 @@ from tfcap.command_settings import EvaluateSettings
 from tfcap.data.pipeline import Inputs
 from tfcap.data.records import Records
 from tfcap.errors import InputError
-from tfcap.files import read_json
+from tfcap.files import read_json, write_json
 from tfcap.journal import Journal
 from tfcap.models.build import build_captioner, decoding_of
 from tfcap.preparation import tokenizer_of
@@ -188,6 +188,24 @@ def test_other_settings_are_refused_and_may_start_afresh(whole, command, tmp_pat
         _run(command(tmp_path / "run"))
     _run(command(tmp_path / "run", resume=False))
     assert _results(tmp_path / "run") == _results(whole)
+
+
+def test_a_checkpoint_that_was_rewritten_is_refused_and_one_from_before_that_was_said_is_not(
+    command, tmp_path, monkeypatch
+):
+    run, written = tmp_path / "run", toy_pretrained.write_checkpoint(tmp_path / "toy")
+    with monkeypatch.context() as patch:
+        _stopped_after(patch, 2)
+        with pytest.raises(KeyboardInterrupt):
+            _run(command(run, checkpoint=written))
+    (written / "config.json").write_text('{"model_type": "toy", "seed": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match="--checkpoint names has other content than when the evaluation .*--noresume"):
+        _run(command(run, checkpoint=written))
+    about = read_json(run / "evaluation.json")
+    assert len(about.pop("contents")["checkpoint"]) == 64
+    write_json(run / "evaluation.json", about)
+    _run(command(run, checkpoint=written))
+    assert (run / "metrics.json").exists()
 
 
 def test_what_changes_no_caption_may_change(whole, command, monkeypatch):

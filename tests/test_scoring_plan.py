@@ -99,6 +99,33 @@ def test_who_shares(one, other, same):
     assert (_shared(**one) == _shared(**other)) == same
 
 
+ON_VIT = {"dataset": "flickr8k", "encoder": "vit", "encoder_weights": "vit-folder", "selector": "loss"}
+
+
+@pytest.mark.parametrize(
+    ("model", "proxy", "changes", "same"),
+    [
+        ("git", "resnet50_lstm", {}, False),  # the proxy would have seen one vector an image, and sees all tokens
+        ("clip_gpt2", "resnet50_lstm", {}, True),
+        ("git", "vit_gpt2", {}, True),
+        ("git", "resnet50_lstm", {"encoder": "vit_b16", "encoder_weights": "none"}, True),  # each trains its own
+    ],
+)
+def test_a_proxy_shares_its_scores_where_it_sees_what_it_would_see_by_itself(model, proxy, changes, same):
+    alone, beside = ({**ON_VIT, "model": name, "proxy": proxy, **changes} for name in (proxy, model))
+    assert (_shared(**alone) == _shared(**beside)) == same
+
+
+def test_runs_share_while_the_content_behind_a_name_is_the_same():
+    def shared(**contents):
+        return _plan(**ON_VIT, scoring_dir="shared").shared_folder("fingerprint", contents)
+
+    assert shared(encoder_weights="a") == shared(encoder_weights="a") != shared(encoder_weights="b")
+    assert shared() == _shared(**ON_VIT) != shared(encoder_weights="a")
+    of_keras = _plan(**{**ON_VIT, "encoder": "vgg19", "encoder_weights": "vgg19.weights.h5"}, scoring_dir="shared")
+    assert of_keras.shared_folder("f", {"encoder_weights": "a"}) == of_keras.shared_folder("f")
+
+
 def _made(folder):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.suffix in (".npy", ".keras", ".h5")}
 

@@ -8,6 +8,7 @@ such a form, with its adapters merged into it. Flags:
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -19,7 +20,7 @@ from tfcap.command_settings import ConvertSettings
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, refusal_explained
-from tfcap.run_folder import description_of
+from tfcap.run_folder import contents_of, description_of
 
 
 def main(argv: Sequence[str]) -> None:
@@ -41,7 +42,8 @@ def convert(run: Path, out: Path) -> dict[str, object]:
     """Writes the best captioner of a finished run into `out`; returns what was written.
 
     Raises:
-      InputError: the run is not finished, or its captioner or its vocabulary has no form at Hugging Face.
+      InputError: the run is not finished, its captioner or its vocabulary has no form at Hugging Face, or what it
+        began with is not there any more.
     """
     settings, _ = description_of(run)
     tokenizer_folder = run / SubwordTokenizer.saved_as
@@ -58,12 +60,15 @@ def convert(run: Path, out: Path) -> dict[str, object]:
     from safetensors.numpy import save_file  # TensorFlow is imported only when it is needed
 
     from tfcap.models.build import build_captioner
+    from tfcap.models.contents import check_same, contents_behind
     from tfcap.models.weight_table import tensors_of
     from tfcap.training import checkpoint
 
     best = checkpoint.find(run / "checkpoints", checkpoint.BEST)
     if best is None:
         raise InputError("The run has no trained checkpoint", received=f"--run={run}", expected="a finished run")
+    named = {**dataclasses.asdict(settings.model), "tokenizer": ""}  # the words are the run's own
+    check_same(contents_of(run), contents_behind(named), f"when the run {run} began", "Put back what was there.")
     model = build_captioner(settings, len(tokenizer), marks=tokenizer.marks)
     checkpoint.restore(best, model)
     found = model.hugging_face()

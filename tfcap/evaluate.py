@@ -70,6 +70,8 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
     import tfrecords_builder
     from tfcap.data.records import Records
     from tfcap.evaluation.tokenizer import tokenize
+    from tfcap.models.checkpoints import folder_of, preset_folder
+    from tfcap.models.contents import contents_behind
 
     built = tfrecords_builder.build(settings.data, settings.run.progress)
     records = Records(built, asked.split, settings.data.limit)
@@ -78,7 +80,8 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
     captioning = functools.cache(lambda: _captioning(asked, settings, built))
     if not folder.is_begun:
         captioning()  # it may be missing or damaged, and then nothing is to be written
-    folder.describe(records.fingerprint)
+    find = folder_of if asked.model in registry.CAPTIONERS else preset_folder
+    folder.describe(records.fingerprint, lambda: contents_behind(folder.choices, find))
     if not folder.is_finished:
         _finish(folder, records, captioning, settings)
     folder.journal.unlink(missing_ok=True)

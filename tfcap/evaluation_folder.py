@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from tfcap import registry
 from tfcap.command_settings import EvaluateSettings
 from tfcap.errors import InputError
 from tfcap.files import read_json, refusal_explained, remove_partials, write_json
+from tfcap.models.contents import check_same
 from tfcap.results import RESULTS
 from tfcap.run_folder import provenance
 from tfcap.settings import NEUTRAL, Settings
@@ -24,16 +25,17 @@ class EvaluationFolder:
 
     Attributes:
       path: the folder.
+      choices: all that the results depend on, by the flag's name.
       is_begun: an earlier process has described it, and this one goes on.
     """
 
     def __init__(self, asked: EvaluateSettings, settings: Settings) -> None:
         """Raises InputError if the folder is something else's, or was begun with other settings."""
-        self.path, self._choices = Path(asked.out), _choices(asked, settings)
+        self.path, self.choices = Path(asked.out), _choices(asked, settings)
         described = (self.path / DESCRIPTION).is_file()
         self.is_begun = described and settings.run.resume
         if self.is_begun:
-            self._check("settings", "settings", self._choices)
+            self._check("settings", "settings", self.choices)
         elif not described and self.path.exists() and not self._is_new():
             raise InputError(
                 f"{self.path} is not the folder of an evaluation",
@@ -55,21 +57,29 @@ class EvaluationFolder:
             words = ", ".join(f"{name} was {then.get(name)!r} and is now {now.get(name)!r}" for name in other)
             raise InputError(f"The evaluation {self.path} has other {what}: {words}", remedy=_FRESH)
 
-    def describe(self, fingerprint: str) -> None:
-        """Writes the description, or checks that the process that wrote it had the same data.
+    def describe(self, fingerprint: str, contents: Callable[[], Mapping[str, str]]) -> None:
+        """Writes the description, or checks that the process that wrote it had the same data and pretrained parts.
 
         What an earlier evaluation left is deleted if this one does not go on with it.
+
+        Args:
+          contents: makes the digests of pretrained parts, by flag, from `tfcap.models.contents`.
         """
         data = {"fingerprint": fingerprint}
         if self.is_begun:
             self._check("data", "data", data)
+        now = contents()
+        if self.is_begun:
+            known = read_json(self.path / DESCRIPTION).get("contents", {})
+            check_same(known, now, f"when the evaluation {self.path} began", f"Put back what was there. {_FRESH}")
         with refusal_explained(f"--out={self.path}"):
             self.path.mkdir(parents=True, exist_ok=True)
             remove_partials(self.path)
             if not self.is_begun:
                 for name in (*RESULTS, JOURNAL, DESCRIPTION):
                     (self.path / name).unlink(missing_ok=True)
-                write_json(self.path / DESCRIPTION, {"settings": self._choices, "data": data, **provenance()})
+                about = {"settings": self.choices, "data": data, "contents": dict(now)}
+                write_json(self.path / DESCRIPTION, {**about, **provenance()})
 
     @property
     def journal(self) -> Path:

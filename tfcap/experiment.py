@@ -130,6 +130,7 @@ def _with_best_weights(prep: Preparation, model: Captioner) -> Captioner:
     path = checkpoint.find(prep.folder / "checkpoints", checkpoint.BEST)
     if path is None:
         raise InputError(f"The run {prep.folder.path} has no best checkpoint", remedy="Run with --noresume.")
+    prep.check_contents()  # training took a while, and what was frozen has just been read again
     checkpoint.restore(path, model)
     return model
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,21 +24,22 @@ from tfcap.data.record_index import Examples
 from tfcap.data.records import Records
 from tfcap.data.subwords import Tokenizer, tokenizer_in
 from tfcap.data.text import WordTokenizer
-from tfcap.errors import InputError
 from tfcap.evaluation.tokenizer import tokenize
 from tfcap.files import locked
 from tfcap.models.build import build_captioner, build_encoder
 from tfcap.models.captioner import Captioner
 from tfcap.models.checkpoints import folder_of
+from tfcap.models.contents import check_same, contents_behind
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding
-from tfcap.run_folder import RunFolder, description_of, remove_partials_under
+from tfcap.run_folder import RunFolder, remove_partials_under
 from tfcap.scoring import training_dynamics
 from tfcap.scoring.gradient_norms import GradientNorm
 from tfcap.scoring.tracking import needs_norms, tracking_of
 from tfcap.scoring_plan import ScoringPlan
 from tfcap.selection import budget_of
 from tfcap.settings import Settings
+from tfcap.teacher import teacher_in
 from tfcap.training import checkpoint
 from tfcap.training.decoding import Decoder
 from tfcap.training.loop import Training
@@ -94,9 +96,9 @@ class Preparation:
         }
         self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
         self._check_before_writing()
-        self.chief_first(
-            lambda: self.folder.describe({split: records.fingerprint for split, records in self.records.items()})
-        )
+        fingerprints = {split: records.fingerprint for split, records in self.records.items()}
+        contents = self.contents
+        self.chief_first(lambda: self.folder.describe(fingerprints, contents))
         if self.replicas.is_chief:
             self.tokenizer.save(self.folder / self.tokenizer.saved_as)
         self.scoring = self._scoring_folder()
@@ -126,7 +128,7 @@ class Preparation:
     def _scoring_folder(self) -> Path:
         if not self.settings.run.scoring_dir:
             return self.folder.path
-        shared = self.plan.shared_folder(self.records["train"].fingerprint)
+        shared = self.plan.shared_folder(self.records["train"].fingerprint, self.contents)
         self.folder.link("scores", shared / "scores")
         return shared
 
@@ -167,33 +169,21 @@ class Preparation:
 
     @functools.cached_property
     def teacher(self) -> Path | None:
-        """The best checkpoint of the run that --teacher names, whose words must be those of this data set."""
-        if not self.settings.selection.teacher:
+        """The best checkpoint of the run that --teacher names."""
+        run, proxy = self.settings.selection.teacher, self.settings.selection.proxy
+        if not run:
             return None
-        run_dir = Path(self.settings.selection.teacher)
-        path = checkpoint.find(run_dir / "checkpoints", checkpoint.BEST)
-        if path is None:
-            raise InputError(
-                "The teacher has no trained checkpoint",
-                received=f"--teacher={run_dir}",
-                expected="the folder of a finished run",
-            )
-        if tokenizer_in(run_dir, self.tokenizer.max_tokens).hash != self.tokenizer.hash:
-            raise InputError(
-                "The teacher knows other words",
-                received=f"--teacher={run_dir}",
-                expected="a run with the same vocabulary, on the same data set or on any part of it",
-            )
-        # What its checkpoint does not hold, because it was frozen, must be what the proxy has.
-        ours, theirs = self.settings.beside(self.settings.selection.proxy), description_of(run_dir)[0].resolve()
-        differing = [name for name in ("encoder", "checkpoint", "train") if ours.get(name) != theirs.get(name)]
-        if differing:
-            raise InputError(
-                "The teacher is another captioner than the proxy",
-                received=" ".join(f"--{name}={theirs.get(name)}" for name in differing),
-                expected=" ".join(f"--{name}={ours.get(name)}" for name in differing),
-            )
-        return path
+        return teacher_in(Path(run), self.settings, self.settings.beside(proxy), self.tokenizer, self.contents)
+
+    @functools.cached_property
+    def contents(self) -> dict[str, str]:
+        """What lies behind the names of pretrained parts, by flag."""
+        return contents_behind(dataclasses.asdict(self.settings.model))
+
+    def check_contents(self) -> None:
+        """Raises InputError where that is something else now than when this process began."""
+        now = contents_behind(dataclasses.asdict(self.settings.model))
+        check_same(self.contents, now, "when this command began", "Put back what was there, and run it again.")
 
     @functools.cached_property
     def _features(self) -> dict[str, tuple[np.ndarray, float]]:

@@ -60,7 +60,7 @@ class ScoringCaptioners:
 def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
     """Returns the captioners that give a signal, trained where no earlier run has."""
     selection, seed = prep.settings.selection, prep.settings.run.seed
-    about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
+    about = _about(prep)
     if prep.teacher is not None:
         about["teacher"] = selection.teacher
         if not signal.against_teacher:
@@ -81,7 +81,7 @@ def scoring_captioners(prep: Preparation, signal: Signal) -> ScoringCaptioners:
 def tracked_captioner(prep: Preparation) -> ScoringCaptioners:
     """Returns the teacher, or the proxy trained to its end, whose training tracked what `prep.plan.tracked` names."""
     selection, seed = prep.settings.selection, prep.settings.run.seed
-    about: dict[str, Any] = {"model": selection.proxy, "encoder": prep.settings.model.encoder}
+    about = _about(prep)
     if prep.teacher is not None:
         moment = Moment("teacher", seed, prep.teacher)
         return ScoringCaptioners([moment], {**about, "teacher": selection.teacher}, 0.0)
@@ -89,6 +89,14 @@ def tracked_captioner(prep: Preparation) -> ScoringCaptioners:
     paths, seconds = _trained(prep, seed, length, [length])
     moment = Moment(f"s{seed}-e{length}", seed, paths[length])
     return ScoringCaptioners([moment], {**about, "checkpoint": moment.checkpoint}, seconds)
+
+
+def _about(prep: Preparation) -> dict[str, Any]:
+    """Returns what is said of the scoring captioner: which it is, and what lies behind the names of its beginnings."""
+    own = prep.settings.selection.proxy == prep.settings.model.model  # another proxy is not read from --checkpoint
+    behind = {flag: digest for flag, digest in prep.contents.items() if own or flag != "checkpoint"}
+    about = {"model": prep.settings.selection.proxy, "encoder": prep.settings.model.encoder}
+    return {**about, "contents": behind} if behind else about
 
 
 def _trained(prep: Preparation, seed: int, length: int, epochs: list[int]) -> tuple[dict[int, Path], float]:

@@ -17,6 +17,7 @@ from typing import Any
 import tfcap
 from tfcap.errors import InputError
 from tfcap.files import read_json, remove_partials, write_json
+from tfcap.models.contents import check_same
 from tfcap.settings import Settings
 
 PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's own seed and of others
@@ -78,10 +79,14 @@ class RunFolder:
             else:
                 path.unlink(missing_ok=True)
 
-    def describe(self, fingerprints: Mapping[str, str]) -> None:
-        """Writes experiment.json, or checks that the run that wrote it had the same data.
+    def describe(self, fingerprints: Mapping[str, str], contents: Mapping[str, str] | None = None) -> None:
+        """Writes experiment.json, or checks that the run that wrote it had the same data and pretrained parts.
 
         Nothing is written or deleted before: whatever the user got wrong is found by then.
+
+        Args:
+          fingerprints: of the data, by split.
+          contents: of pretrained parts, by flag, from `tfcap.models.contents`; None if the command reads none of them.
         """
         path = self.path / "experiment.json"
         if path.exists() and self.writes and not self.settings.run.resume:
@@ -95,6 +100,8 @@ class RunFolder:
                     expected={name: value[:12] for name, value in known.items()},
                     remedy="Start it afresh with --noresume.",
                 )
+            remedy = "Put back what was there, or start the run afresh with --noresume."
+            check_same(contents_of(self.path), contents or {}, f"when the run {self.path} began", remedy)
             return
         if self.writes:
             write_json(
@@ -103,6 +110,7 @@ class RunFolder:
                     "settings": self.settings.to_json(),
                     "settings_hash": self.settings.hash(),
                     "fingerprints": dict(fingerprints),
+                    "contents": dict(contents or {}),
                     **provenance(),
                 },
             )
@@ -136,14 +144,21 @@ def remove_partials_under(path: Path) -> None:
 def description_of(run: Path, remedy: str = "") -> tuple[Settings, dict[str, str]]:
     """Returns the settings and the fingerprints by split that a run's experiment.json holds.
 
-    Earlier versions wrote there what had no effect, too; this is left out.
+    Earlier versions wrote there what had no effect, too; this is left out. Where it is from before a setting was there,
+    that is what resolving makes it.
     """
     path = run / "experiment.json"
     try:
         description = read_json(path)
-        return Settings.from_json(description["settings"]).with_effect(), description["fingerprints"]
+        settings = Settings.from_json(description["settings"]).with_effect().resolve()
+        return settings, description["fingerprints"]
     except (InputError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not describe a run of this version ({error})", remedy=remedy) from None
+
+
+def contents_of(run: Path) -> dict[str, str]:
+    """Returns what lay behind the names of pretrained parts when a run began; nothing if it did not say so yet."""
+    return read_json(run / "experiment.json").get("contents", {})
 
 
 def provenance() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tfcap import registry
@@ -96,18 +97,34 @@ class ScoringPlan:
                     expected="one epoch or more",
                 )
 
-    def shared_folder(self, fingerprint: str) -> Path:
-        """Returns the folder under --scoring_dir of all runs that score this data with the same captioner."""
+    def shared_folder(self, fingerprint: str, contents: Mapping[str, str] | None = None) -> Path:
+        """Returns the folder under --scoring_dir of all runs that score this data with the same captioner.
+
+        Args:
+          contents: of pretrained parts, by flag, from `tfcap.models.contents`.
+        """
         groups = self.settings.beside(self.settings.selection.proxy).to_json()
         del groups["evaluation"]
         flat = {name: value for fields in groups.values() for name, value in fields.items()}
         counted = {name: value for name, value in flat.items() if name not in NEUTRAL and name not in _NOT_OF_SCORES}
-        name = hash_of(counted, self.length, self.tracked, fingerprint, *self._seen_otherwise())[:16]
+        # A file of Keras' weights counts by its name, as it did before contents were known: what is shared stays there.
+        behind = {flag: digest for flag, digest in (contents or {}).items() if not flat[flag].endswith(".h5")}
+        more = [*self._seen_otherwise(), *([behind] if behind else [])]
+        name = hash_of(counted, self.length, self.tracked, fingerprint, *more)[:16]
         return Path(self.settings.run.scoring_dir) / f"{self.settings.data.dataset}-{name}"
 
     def _seen_otherwise(self) -> list[str]:
         """Returns the form of the cached features if the scoring captioner by itself would be given another."""
-        model = self.settings.model
-        kinds = [registry.CAPTIONERS[name] for name in (model.model, self.settings.selection.proxy)]
-        regions = [kind.sees_regions(model) for kind in kinds]
-        return ["regions" if regions[0] else "one vector"] if model.freeze_encoder and regions[0] != regions[1] else []
+        proxy = self.settings.selection.proxy
+        given = sees_regions(self.settings, proxy)
+        alone = registry.CAPTIONERS[proxy].sees_regions(self.settings.model)
+        return ["regions" if given else "one vector"] if given != alone else []
+
+
+def sees_regions(settings: Settings, name: str) -> bool:
+    """Returns whether the captioner `name` of an experiment is given features of regions.
+
+    Where the encoder is frozen, the experiment's own captioner decides on the features that all of them share.
+    """
+    decides = settings.model.model if settings.model.freeze_encoder else name
+    return registry.CAPTIONERS[decides].sees_regions(settings.model)

@@ -164,6 +164,9 @@ NEUTRAL = frozenset(
     }
 )
 
+# What runs did whose description lacks a field, where the field's default is something else.
+_BEFORE = {"tie_embeddings": False}
+
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
@@ -223,9 +226,13 @@ class Settings:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Mapping[str, Any]]) -> Settings:
-        """Returns the settings that `to_json` gave; raises InputError for unknown groups or fields."""
-        flat = [(group, name, item) for group, fields in value.items() for name, item in fields.items()]
-        return cls().replace(**{name: item for _, name, item in flat})
+        """Returns the settings that `to_json` gave, now or before some fields were there.
+
+        Raises:
+          InputError: a group or a field is unknown.
+        """
+        said = {name: item for fields in value.values() for name, item in fields.items()}
+        return cls().replace(**{**_BEFORE, **said})
 
     def difference(self, other: Settings) -> dict[str, tuple[Any, Any]]:
         """Returns {field: (ours, theirs)} for the fields that differ and that change the numbers."""

@@ -1,5 +1,6 @@
 """Encoders: whose preprocessing they share, which weights they take, and what of them is trained."""
 
+import hashlib
 from pathlib import Path
 
 import keras
@@ -249,6 +250,19 @@ def test_the_hash_names_every_weight():
     value.flat[-1] += 1e-3
     last.assign(value)
     assert encoder.weights_hash() != before
+
+
+def test_features_of_low_precision_have_a_hash_of_their_own_and_those_of_float32_the_one_they_had():
+    exact = registry.ENCODERS["small_resnet"]("none", 16)
+    named = hashlib.sha256(b"SmallResNet" + b"".join(variable.numpy().tobytes() for variable in exact.weights))
+    assert exact.weights_hash() == named.hexdigest()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        mixed = registry.ENCODERS["small_resnet"]("none", 16)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mixed.set_weights(exact.get_weights())
+    assert mixed.weights_hash() != exact.weights_hash()
 
 
 # From settings.

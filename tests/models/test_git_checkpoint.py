@@ -13,7 +13,7 @@ from tfcap.errors import InputError
 from tfcap.models.checkpoints import Checkpoint
 from tfcap.models.clip import VisionShape, VisionTower
 from tfcap.models.git import GIT, GITShape
-from tfcap.models.git_checkpoint import BASE, GITVit, decoder_shape_of, load_git, rows_of
+from tfcap.models.git_checkpoint import GITVisionShape, GITVit, decoder_shape_of, load_git, rows_of
 from tfcap.models.weight_table import tensors_of
 
 
@@ -104,4 +104,5 @@ def test_what_a_configuration_leaves_out_is_the_published_base():
     shape = decoder_shape_of({"model_type": "git"}, "toy")
     assert (shape.hidden_size, shape.num_hidden_layers, shape.num_attention_heads) == (768, 6, 12)
     assert (shape.vocab_size, shape.bos_token_id, shape.eos_token_id) == (30522, 101, 102)
-    assert (BASE.hidden_size, BASE.patch_size, BASE.image_size) == (768, 16, 224)
+    tower = GITVisionShape()
+    assert (tower.hidden_size, tower.patch_size, tower.image_size) == (768, 16, 224)

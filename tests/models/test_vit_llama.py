@@ -2,6 +2,7 @@
 
 import json
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -116,6 +117,50 @@ def test_gradient_norms_are_those_of_one_gradient_at_a_time(settings, said):
     expected, _ = example_gradient_norms(model, xla=False)(*values, pairs)
     found = GradientNorm(SelectionSettings()).compute(model, xla=False)(*values, pairs)
     np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+@pytest.fixture
+def mixed_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+def _logits(model):
+    batch = _batch()
+    return model.decoder_logits(batch["features"], batch["tokens"], training=False).numpy()
+
+
+@pytest.mark.parametrize("train", ["lora", "projection"])
+def test_in_mixed_precision_what_is_frozen_takes_two_bytes_and_what_trains_four(
+    settings, mixed_precision, tmp_path, train
+):
+    resolved = settings.replace(train=train, mixed_precision=True).resolve()
+    model = build_captioner(resolved, V)
+    frozen = [variable for variable in model.decoder.non_trainable_variables if "float" in variable.dtype]
+    assert {variable.dtype for variable in frozen} == {"bfloat16"}
+    assert sum("kernel" in variable.path for variable in frozen) == 2 * 7
+    assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
+    optimizer = _trained(model)
+    losses, _ = model(_batch())
+    assert np.isfinite(losses).all()
+    checkpoint.save(tmp_path, model, optimizer, {"step": 3, "epoch": 1}, best=True, writes=True)
+    saved = load_file(checkpoint.find(tmp_path, checkpoint.BEST) / "state.safetensors")
+    assert {array.dtype for name, array in saved.items() if name.startswith("model/")} == {np.dtype(np.float32)}
+
+    keras.config.set_dtype_policy("float32")
+    exact = build_captioner(resolved, V)
+    assert {variable.dtype for variable in exact.decoder.weights if "float" in variable.dtype} == {"float32"}
+    checkpoint.restore(checkpoint.find(tmp_path, checkpoint.BEST), exact)
+    expected = _logits(exact)
+    np.testing.assert_allclose(_logits(model), expected, atol=2e-2 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("train", ["all", "decoder"])
+def test_in_mixed_precision_a_llama_that_trains_is_float32(settings, mixed_precision, train):
+    model = build_captioner(settings.replace(train=train, mixed_precision=True, augment="none").resolve(), V)
+    assert {variable.dtype for variable in model.decoder.weights} == {"float32"}
+    assert model.decoder.compute_dtype == "bfloat16"
 
 
 def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):

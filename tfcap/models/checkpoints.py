@@ -18,9 +18,11 @@ from safetensors import SafetensorError, safe_open
 from tfcap.errors import InputError
 from tfcap.files import file_hash, hash_of, read_json
 
-HUB = "hf://"
+HUB, KAGGLE = "hf://", "kaggle://"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
-_OF_A_CHECKPOINT = ["*.json", "*.safetensors", "*.txt"]  # no other file of a repository is downloaded
+# No other files of a repository are downloaded.
+_OF_A_CHECKPOINT = ("*.json", "*.safetensors", "*.txt")
+_OF_A_PRESET = ("*.json", "*.safetensors", "*.model", "*.weights.h5", "assets/*")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = ("F64", "F32", "F16", "BF16")
 
@@ -40,7 +42,7 @@ class Checkpoint:
         self.folder, self.origin = folder, origin
         self.config: dict[str, Any] = self._json("config.json")
         self._files = _weight_files(folder)
-        self._opened = {path: _opened(path) for path in self._files}
+        self._opened = {path: opened(path) for path in self._files}
         self._where = {name: file for file in self._opened.values() for name in file.keys()}  # noqa: SIM118
         self._check_index()
         self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._where.items()}
@@ -112,6 +114,20 @@ def folder_of(where: str, flag: str) -> Path:
             "There is no checkpoint",
             received=f"--{flag}={where}",
             expected=f"a folder with config.json and *.safetensors, or {HUB}user/name",
+        )
+    return folder
+
+
+def preset_folder(where: str, flag: str) -> Path:
+    """Returns the folder of a preset of KerasHub that is no name on Kaggle; raises InputError where there is none."""
+    if where.startswith(HUB):
+        return downloaded(where, flag, _OF_A_PRESET, ())
+    folder = Path(where).expanduser()
+    if not folder.is_dir():
+        raise InputError(
+            "There is no checkpoint",
+            received=f"--{flag}={where}",
+            expected=f"a folder, {HUB}user/name, or {KAGGLE}user/model/keras/variation",
         )
     return folder
 
@@ -191,7 +207,8 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _opened(path: Path) -> Any:
+def opened(path: Path) -> Any:
+    """Returns a file of tensors, to be read by name; raises InputError if it is damaged or no safetensors."""
     try:
         return safe_open(path, "np").__enter__()  # closed when it is collected
     except (SafetensorError, OSError) as error:

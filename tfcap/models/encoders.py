@@ -45,8 +45,9 @@ class Encoder(keras.Model):
         return int(self.backbone.output_shape[-1])
 
     def weights_hash(self) -> str:
-        """Returns a digest of the encoder's class and every weight."""
-        digest = hashlib.sha256((type(self).__name__ + " regions" * self.regions).encode())
+        """Returns a digest of the encoder's class, every weight, and what it computes in where that is not float32."""
+        computes = "" if self.compute_dtype == "float32" else f" {self.compute_dtype}"
+        digest = hashlib.sha256((type(self).__name__ + " regions" * self.regions + computes).encode())
         for variable in self.weights:
             digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
         return digest.hexdigest()

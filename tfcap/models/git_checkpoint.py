@@ -36,11 +36,6 @@ class GITVisionShape(VisionShape):
     patch_size: int = 16
 
 
-# The image towers of microsoft/git-base and git-large, which differ in nothing else: 177 and 394 million weights.
-BASE = GITVisionShape()
-LARGE = GITVisionShape(1024, 4096, 24, 16, patch_size=14)
-
-
 class GITVit(TowerEncoder):
     """The image tower of the GIT that --encoder_weights names: the class token's vector after the last norm [B, F].
 

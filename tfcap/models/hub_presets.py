@@ -15,11 +15,9 @@ import keras_hub  # noqa: F401 - registers its classes, which presets name
 
 from tfcap.errors import InputError
 from tfcap.files import read_json
-from tfcap.models.checkpoints import HUB, Checkpoint, downloaded, some
+from tfcap.models.checkpoints import KAGGLE, Checkpoint, preset_folder, some
 
-KAGGLE = "kaggle://"
 _WEIGHTS = ("model.weights.h5", "model_*.weights.h5")  # whole, or in shards
-_OF_A_PRESET = ("*.json", "*.safetensors", "*.model", "*.weights.h5", "assets/*")
 _INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 
 
@@ -38,7 +36,7 @@ def load_task(task: Any, where: str, model_type: str, precision: str, reads_imag
     """
     preset, more = where, {}
     if not where.startswith(KAGGLE):
-        folder = _folder(where)
+        folder = preset_folder(where, "checkpoint")
         preset, config = str(folder), _config(folder, where, task.backbone_cls.__name__, model_type)
         if "registered_name" not in config and not reads_images:
             more["images"] = _preparation_of_images(folder, where, config)
@@ -52,19 +50,6 @@ def load_task(task: Any, where: str, model_type: str, precision: str, reads_imag
             f"KerasHub cannot load {task.__name__} from --checkpoint={where} ({type(error).__name__}: {reason})",
             remedy="Check its files, or the name and the network.",
         ) from None
-
-
-def _folder(where: str) -> Path:
-    if where.startswith(HUB):
-        return downloaded(where, "checkpoint", _OF_A_PRESET, ())
-    folder = Path(where).expanduser()
-    if not folder.is_dir():
-        raise InputError(
-            "There is no checkpoint",
-            received=f"--checkpoint={where}",
-            expected=f"a folder, {HUB}user/name, or {KAGGLE}user/model/keras/variation",
-        )
-    return folder
 
 
 def _config(folder: Path, where: str, backbone: str, model_type: str) -> dict[str, Any]:

@@ -24,13 +24,20 @@ from tfcap.settings import Settings
 
 
 class LlamaCaptioner(PrefixCaptioner):
-    """Encoder, mapper, Llama. With --train=lora every attention projection of the Llama has a pair of its own."""
+    """Encoder, mapper, Llama. With --train=lora every attention projection of the Llama has a pair of its own.
+
+    In mixed precision a Llama whose own weights do not train holds them in bfloat16, as they were published: half of
+    the memory. The mapper and the pairs are float32 always.
+    """
 
     @classmethod
     def decoder_of(cls, settings: Settings, vocabulary_size: int) -> Llama:
         model = settings.model
         if model.checkpoint:
-            decoder = load_llama(open_checkpoint(model.checkpoint, "checkpoint"))
+            # The policy in force and not --mixed_precision: `tfcap.convert` adds the pairs to weights in float32.
+            computes = keras.config.dtype_policy().compute_dtype
+            frozen = model.train in ("lora", "projection")
+            decoder = load_llama(open_checkpoint(model.checkpoint, "checkpoint"), computes if frozen else None)
         else:
             shape = named_shape(SHAPES, model.shape, "Llama")
             decoder = Llama(dataclasses.replace(shape, vocab_size=vocabulary_size))
