@@ -25,6 +25,7 @@ MAX_TOKENS = 12
 
 def _with_words(write_tokenizer: Callable[[Path], Path], folder: Path) -> dict[str, int]:
     """Writes a tokenizer; returns what config.json says of its words."""
+    folder.mkdir(parents=True, exist_ok=True)
     tokenizer = SubwordTokenizer.load(write_tokenizer(folder), MAX_TOKENS)
     return {"vocab_size": len(tokenizer), "bos_token_id": tokenizer.marks.begin, "eos_token_id": tokenizer.marks.end}
 
@@ -48,13 +49,13 @@ def write_pair(folder: Path) -> Path:
     return _written(folder, [*toy_vit.toy_vit().rows("encoder."), *captioner.rows()], config)
 
 
-def write_git(folder: Path) -> Path:
-    words = _with_words(toy_subwords.git, folder)
+def write_git(folder: Path, **vision: Any) -> Path:
+    words, vision = _with_words(toy_subwords.git, folder), {**toy_git.VISION, **vision}
     keras.utils.set_random_seed(0)
-    tower = stirred(VisionTower(VisionShape(**toy_git.VISION), None, {}))
+    tower = stirred(VisionTower(VisionShape(**vision), None, {}))
     shape = GITShape(**{**toy_git.TOY, **words})
     decoder = stirred(GIT(shape, tower.shape.hidden_size, tower.shape.layer_norm_eps))
-    return _written(folder, rows_of(tower, decoder), toy_git.config(**words))
+    return _written(folder, rows_of(tower, decoder), toy_git.config(**words, vision_config=vision))
 
 
 def write_gpt2(folder: Path) -> Path:

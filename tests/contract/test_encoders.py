@@ -11,6 +11,7 @@ import pytest
 
 from tests.models.toy_clip import write_clip
 from tests.models.toy_vit import write_vit
+from tests.toy_checkpoints import write_git
 from tfcap import registry
 from tfcap.models.encoders import Encoder
 
@@ -26,6 +27,7 @@ ROWS: dict[str, str | Callable[..., str]] = {
     "clip_vit": lambda folder: str(write_clip(folder, side=SIZE)),
     "vit_b16": "none",
     "vit": lambda folder: str(write_vit(folder, image_size=SIZE)),
+    "git_vit": lambda folder: str(write_git(folder, image_size=SIZE)),
 }
 SLOW = {"resnet50"}
 
