@@ -54,8 +54,8 @@ def reach_table(found: Mapping[str, Mapping[float, Any]]) -> str:
     """
     note = (
         "per cent of the data, with 95 % intervals, at which the learning curve (a power law with an offset) reaches so"
-        " much of what all of them give; 100: not below all of them; where the means follow no such law, the fractions tried"
-        " between which they first do"
+        " much of what all of them give; 100: not below all of them; where the means follow no such law, the fractions"
+        " tried between which they first do"
     )
     return _with_legend(_lines("data for", _in_words(found, _reached_in_words)), note)
 
