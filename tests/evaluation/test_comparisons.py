@@ -80,9 +80,9 @@ def test_no_difference_is_found_five_times_in_a_hundred_and_a_greater_one_more_o
 @pytest.mark.parametrize("methods", [1, 4, 15])
 def test_the_errors_of_one_test_and_after_holm_of_the_family_are_five_per_cent(methods):
     rng = np.random.default_rng(methods)
-    p = np.array([_p_values(rng, methods) for _ in range(3000)])
-    assert 0.035 <= np.mean(p < 0.05) <= 0.06
-    assert np.mean([holm(row).min() < 0.05 for row in p]) <= 0.06
+    p = np.array([_p_values(rng, methods) for _ in range(1500)])
+    assert 0.03 <= np.mean(p < 0.05) <= 0.065
+    assert np.mean([holm(row).min() < 0.05 for row in p]) <= 0.065
 
 
 def test_holm_of_a_table_worked_by_hand():
