@@ -129,6 +129,7 @@ Grouped = dict[str, dict[float, dict[str, Any]]]  # by method, fraction and seed
 
 
 def _grouped(cells: Cells, value: Callable[[Mapping[str, Any]], Any]) -> Grouped:
+    """Returns the values of the cells; no two have one method, fraction and seed."""
     found: Grouped = defaultdict(lambda: defaultdict(dict))
     for cell in cells.values():
         axes = cell["axes"]
