@@ -40,7 +40,7 @@ def test_significant_differences_are_marked_in_both_tables():
     lines = difference_table(DIFFERENCES).splitlines()
     assert lines[1].split() == ["loss", "-30.0", "±", "10.0", "▼"]
     assert lines[2].split() == ["easiest", "+20.0", "±", "10.0"]
-    assert "over all 2 differences" in " ".join(lines)
+    assert "over a family of 2" in " ".join(lines)
     better = {"loss": {0.5: dataclasses.replace(DIFFERENCES["loss"][0.5], value=0.3)}}
     assert difference_table(better).splitlines()[1].endswith("▲")
 

@@ -41,7 +41,7 @@ def difference_table(found: ByFraction) -> str:
     several = sum(len(row) for row in found.values())
     note = (
         "on the same test images and seeds, with 95 % intervals, each by itself; ▲ above random and ▼ below it with"
-        f" p < 0.05 after Holm's correction over all {several} differences"
+        f" p < 0.05 after Holm's correction over a family of {several}"
     )
     return _with_legend(_lines("less random", _in_words(found, lambda one: _words(one, "+") + _mark(one))), note)
 
