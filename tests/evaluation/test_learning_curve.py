@@ -68,12 +68,15 @@ def test_a_study_of_many_images_says_where_its_law_is():
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_what_is_outside_of_the_fractions_tried_is_not_extrapolated(seeds):
-    rng = np.random.default_rng(2)
-    shape = 1 - 0.001 * FRACTIONS**-0.5
-    flat = reached(_cells(rng, shape, seeds=seeds), [0.5], resamples=50)[0.5]
-    assert (flat.fraction, flat.smallest, flat.high) == (0.1, 0.1, 0.1)
-    steep = reached(_cells(rng, 1 + 0.4 * np.log(FRACTIONS), seeds=seeds), [0.9999], resamples=50)[0.9999]
-    assert steep.high == 1 and steep.fraction > 0.8
+    def answers(quality, share):
+        studies = (_cells(np.random.default_rng(k), quality, seeds=seeds, of_seeds=0.0) for k in range(6))
+        found = [reached(cells, [share], resamples=50)[share] for cells in studies]
+        return [one for one in found if not one.unknown]  # every twentieth law is taken for none
+
+    flat = answers(1 - 0.001 * FRACTIONS**-0.5, 0.5)
+    assert len(flat) >= 4 and all((one.fraction, one.smallest, one.high) == (0.1, 0.1, 0.1) for one in flat)
+    steep = answers(1 + 0.4 * np.log(FRACTIONS), 0.9999)
+    assert len(steep) >= 4 and all(one.high == 1 and one.fraction > 0.8 for one in steep)
 
 
 def test_where_there_is_no_answer_it_is_said():

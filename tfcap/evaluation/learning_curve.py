@@ -112,7 +112,8 @@ def reached(
 
     The interval is the bootstrap's over images, the same for all fractions, with seeds drawn from their law: three
     seeds drawn from three would vary too little. So each resample adds to each fraction's mean a normal error whose
-    variance, one for all fractions, is drawn as its chi-square has it.
+    variance, one for all fractions, is drawn as its chi-square has it. Of one seed, neither the interval nor the test
+    of the law says anything of other seeds.
     Source: Efron 1981 (the percentile interval); Davison and Hinkley 1997, Bootstrap Methods and their Application,
     ch. 3.8 (hierarchical data).
 
