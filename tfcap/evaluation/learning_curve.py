@@ -147,7 +147,8 @@ def reached(
 
 
 def _unknown(cells: Mapping[float, np.ndarray], why: str) -> Reached:
-    return Reached(*[float("nan")] * 3, min(cells), why)
+    nothing = float("nan")
+    return Reached(nothing, nothing, nothing, min(cells), why)
 
 
 def _between(fractions: np.ndarray, means: np.ndarray, share: float) -> Reached:
