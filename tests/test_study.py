@@ -65,7 +65,22 @@ def test_a_killed_study_goes_on_to_its_table(study):
         metrics = json.loads((out / "runs" / name / "metrics.json").read_text())
         assert cell["metrics"] == metrics
         assert np.mean(cell["per_image"]["CIDEr"]) == pytest.approx(metrics["CIDEr"]["value"], abs=1e-4)
+        history = json.loads((out / "runs" / name / "history.json").read_text())
+        assert cell["val_CIDEr"] == history["val_CIDEr"]
         assert not (out / "runs" / name / "checkpoints").exists()
+
+
+def test_the_tables_hold_loss_against_random_and_their_cost_against_the_full_data(study):
+    out, _, (_, shown, _) = study
+    cells = json.loads((out / "study.json").read_text())["cells"]
+    rows = [line.split() for line in shown.partition("less random")[2].splitlines()]
+    means = {name: np.mean(cell["per_image"]["CIDEr"]) for name, cell in cells.items()}
+    assert rows[1][:2] == ["loss", f"{100 * (means['loss-0.5'] - means['random-0.5']):+.1f}"]
+    assert "over a family of 1" in shown and "fewer than 4 fractions" in shown
+    names = ("train_seconds", "scoring_seconds", "features_seconds")
+    seconds = {name: sum(cell["metrics"][one] for one in names) for name, cell in cells.items()}
+    costs = [line.split() for line in shown.partition("cost in %")[2].splitlines()]
+    assert f"{100 * seconds['loss-0.5'] / seconds['full']:.0f}*" in next(row for row in costs if row[:1] == ["loss"])
 
 
 def test_a_finished_study_runs_nothing(study):
@@ -128,7 +143,8 @@ def test_the_noise_that_is_kept_has_a_table_where_it_is_known(study):
     _, _, table = shown.partition("wrong, in %")
     assert ["loss", f"{expected:.1f}", "-"] in [line.split() for line in table.splitlines()]
     assert noise_kept({"a": {**cells["full"], "metrics": {}}}) == {}
-    twice = {seed: {**cells["full"], "metrics": {"noise_rate_kept": rate}} for seed, rate in (("0", 0.1), ("1", 0.2))}
+    axes, rates = cells["full"]["axes"], {"0": 0.1, "1": 0.2}
+    twice = {s: {"axes": {**axes, "seed": s}, "metrics": {"noise_rate_kept": rate}} for s, rate in rates.items()}
     assert noise_kept(twice) == {"full": {1.0: pytest.approx(0.15)}}
 
 

@@ -2,51 +2,162 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from tfcap.evaluation.comparisons import Difference, differences, holm
+from tfcap.evaluation.costs import late_rise, relative_cost
 from tfcap.evaluation.crossed import Estimate, mean_over_seeds
+from tfcap.evaluation.learning_curve import Reached, reached
+from tfcap.grid import OF_SELECTION
+
+Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
+BASELINE, FULL = "random", "full"
+_SHARES = (0.95, 0.99)
+_COSTS = ("train_seconds", "scoring_seconds", "features_seconds")
 
 
-def estimates(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[float, Estimate]]:
+def estimates(cells: Cells) -> dict[str, dict[float, Estimate]]:
     """Returns the mean CIDEr over seeds and test images, by method and fraction.
 
     Args:
-      cells: by name, what study.json holds of each: its `axes` and `per_image`.
+      cells: with their `axes` and `per_image`.
     """
-    grouped = _grouped(cells, lambda cell: cell["per_image"]["CIDEr"])
     return {
-        method: {fraction: mean_over_seeds(np.array(values)) for fraction, values in row.items()}
-        for method, row in grouped.items()
+        method: {fraction: mean_over_seeds(_stacked(by_seed)) for fraction, by_seed in row.items()}
+        for method, row in _ciders(cells).items()
     }
 
 
-def noise_kept(cells: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[float, float]]:
+def against_random(cells: Cells) -> dict[str, dict[float, Difference]]:
+    """Returns the mean difference in CIDEr of each method from `random` at the same fraction, by method and fraction.
+
+    Where other flags differ as well, the method and the baseline have them alike. Holm's correction is over one family:
+    all of these differences, of all methods at all fractions, since a reader looks for whatever stands out among them.
+
+    Args:
+      cells: as of `estimates`.
+    """
+    ciders, baselines = _ciders(cells), _relabelled(cells, lambda axes: {**axes, "selector": BASELINE})
+    found: dict[str, dict[float, Difference]] = defaultdict(dict)
+    for baseline in dict.fromkeys(baselines.values()):
+        methods = [name for name, other in baselines.items() if other == baseline and name != baseline]
+        for fraction, scores in sorted(ciders.get(baseline, {}).items()):
+            others = {name: ciders[name][fraction] for name in methods if fraction in ciders[name]}
+            for name, difference in differences(scores, others).items():
+                found[name][fraction] = difference
+    family = [(name, fraction) for name, row in found.items() for fraction in row]
+    corrected = holm([found[name][fraction].p for name, fraction in family])
+    for (name, fraction), p in zip(family, corrected, strict=True):
+        found[name][fraction] = dataclasses.replace(found[name][fraction], corrected=float(p))
+    return dict(found)
+
+
+def reaching(cells: Cells) -> dict[str, dict[float, Reached]]:
+    """Returns the fraction at which each method is as good as 95 and 99 % of the full data, by method and share.
+
+    Without methods that were tried at one fraction only.
+
+    Args:
+      cells: as of `estimates`.
+    """
+    return {
+        method: reached({fraction: _stacked(by_seed) for fraction, by_seed in {**row, **full}.items()}, _SHARES)
+        for method, row, full in _beside_full(cells, _ciders(cells))
+        if len({**row, **full}) > 1
+    }
+
+
+def relative_costs(cells: Cells) -> dict[str, dict[float, Estimate]]:
+    """Returns what each method costs as a part of what training on all of the data costs, by method and fraction.
+
+    A cell's cost is the seconds of its training, of its scoring, and of the features. In a grid the scoring is done
+    once for all the cells that share it, and is counted in each: it is what a user pays who wants that one cell.
+
+    Args:
+      cells: with their `axes` and `metrics`.
+    """
+    seconds = _grouped(cells, lambda cell: sum(cell["metrics"][name] for name in _COSTS))
+    return {
+        method: {
+            fraction: relative_cost(list(by_seed.values()), list(full[1.0].values()))
+            for fraction, by_seed in row.items()
+        }
+        for method, row, full in _beside_full(cells, seconds)
+        if full
+    }
+
+
+def late_rises(cells: Cells) -> dict[str, float]:
+    """Returns by which part the validation CIDEr of the full data rose in the last third, the mean over seeds.
+
+    By method, those that keep everything; without cells that do not record it, or validated too seldom to tell.
+
+    Args:
+      cells: with their `axes` and, since they are recorded, `val_CIDEr` by epoch.
+    """
+    curves = {name: cell for name, cell in cells.items() if "val_CIDEr" in cell}
+    found = {}
+    for method, row in _grouped(curves, lambda cell: late_rise(cell["val_CIDEr"])).items():
+        known = [rise for rise in row.get(1.0, {}).values() if rise is not None]
+        if known:
+            found[method] = float(np.mean(known))
+    return found
+
+
+def noise_kept(cells: Cells) -> dict[str, dict[float, float]]:
     """Returns which part of the kept examples has wrong captions, the mean over seeds, by method and fraction.
 
     Empty for data sets that do not record it.
 
     Args:
-      cells: as of `estimates`, with their `metrics`.
+      cells: with their `axes` and `metrics`.
     """
     known = {name: cell for name, cell in cells.items() if "noise_rate_kept" in cell["metrics"]}
     grouped = _grouped(known, lambda cell: cell["metrics"]["noise_rate_kept"])
     return {
-        method: {fraction: float(np.mean(values)) for fraction, values in row.items()}
+        method: {fraction: float(np.mean(list(by_seed.values()))) for fraction, by_seed in row.items()}
         for method, row in grouped.items()
     }
 
 
-def _grouped(
-    cells: Mapping[str, Mapping[str, Any]], value: Callable[[Mapping[str, Any]], Any]
-) -> dict[str, dict[float, list[Any]]]:
-    """Returns the values of the cells, one a seed, by method and fraction."""
-    found: dict[str, dict[float, list[Any]]] = defaultdict(lambda: defaultdict(list))
+Grouped = dict[str, dict[float, dict[str, Any]]]  # by method, fraction and seed
+
+
+def _grouped(cells: Cells, value: Callable[[Mapping[str, Any]], Any]) -> Grouped:
+    """Returns the values of the cells; no two have one method, fraction and seed."""
+    found: Grouped = defaultdict(lambda: defaultdict(dict))
     for cell in cells.values():
         axes = cell["axes"]
-        method = " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
-        found[method][float(axes.get("fraction", 1))].append(value(cell))
+        found[_label(axes)][float(axes.get("fraction", 1))][axes.get("seed", "")] = value(cell)
     return found
+
+
+def _ciders(cells: Cells) -> Grouped:
+    return _grouped(cells, lambda cell: np.array(cell["per_image"]["CIDEr"]))
+
+
+def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.array(list(by_seed.values()))
+
+
+def _label(axes: Mapping[str, str]) -> str:
+    return " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
+
+
+def _relabelled(cells: Cells, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> dict[str, str]:
+    """Returns the method that each method becomes with other axes; `full` is none of them."""
+    several = [cell["axes"] for cell in cells.values() if cell["axes"].get("selector") != FULL]
+    return {_label(axes): _label(change(axes)) for axes in several}
+
+
+def _beside_full(cells: Cells, found: Grouped) -> list[tuple[str, dict[float, Any], dict[float, Any]]]:
+    """Returns each method with what was found at its fractions, and at fraction 1 with its other flags alike."""
+    full = _relabelled(
+        cells, lambda axes: {"selector": FULL, **{k: v for k, v in axes.items() if k not in OF_SELECTION}}
+    )
+    return [(method, found[method], found.get(whole, {})) for method, whole in full.items()]

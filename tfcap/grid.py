@@ -20,7 +20,7 @@ from tfcap.settings import Settings
 
 _OWN_COMMAS = ("track", "mixture", "score_epochs")
 # Which flags say how something is kept; of no meaning where everything is.
-_OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
+OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +57,9 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
         said = {name: chosen.get(name, several[0]) for name, several in values.items()}
         settings = _parsed(said)
         if settings.selection.fraction == 1:
-            said = {name: value for name, value in said.items() if name not in _OF_SELECTION}
+            said = {name: value for name, value in said.items() if name not in OF_SELECTION}
             settings = _parsed(said)
-            kept = {name: value for name, value in chosen.items() if name not in (*_OF_SELECTION, "fraction")}
+            kept = {name: value for name, value in chosen.items() if name not in (*OF_SELECTION, "fraction")}
             chosen = {"selector": "full", "fraction": "1", **kept}
         cell = Cell(_name(chosen), chosen, tuple(f"--{name}={value}" for name, value in said.items()), settings)
         if cell.name in found and found[cell.name].settings != cell.settings:

@@ -26,11 +26,19 @@ import flags
 from tfcap import run_folder
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
+from tfcap.evaluation.costs import PLATEAU_RISE
 from tfcap.files import locked, read_json, refusal_explained, write_text
-from tfcap.findings import estimates, noise_kept
+from tfcap.findings import against_random, estimates, late_rises, noise_kept, reaching, relative_costs
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
-from tfcap.reporting.study_table import noise_table, study_table
+from tfcap.reporting.study_table import (
+    cost_table,
+    difference_table,
+    noise_table,
+    plateau_note,
+    reach_table,
+    study_table,
+)
 from tfcap.settings import Settings
 
 _POLL_SECONDS = 0.5
@@ -51,13 +59,23 @@ def main(argv: Sequence[str]) -> None:
     study = Study(out, cells, asked.jobs)
     with refusal_explained(f"--out={out}"), _alone(out):
         failed = study.run()
-    print(study_table(estimates(study.found)))
-    noise = noise_kept(study.found)
-    if noise:
-        print(f"\n{noise_table(noise)}\nof the kept examples whose captions are known to be wrong")
+    print(_tables(study.found))
     if failed:
         words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")
+
+
+def _tables(cells: Mapping[str, Any]) -> str:
+    """Returns what the cells say together: each table that has anything to say, with its legend."""
+    differences, noise, costs = against_random(cells), noise_kept(cells), relative_costs(cells)
+    reached, rises = reaching(cells), late_rises(cells)
+    parts = [study_table(estimates(cells), differences)]
+    parts += [difference_table(differences)] if differences else []
+    parts += [reach_table(reached)] if reached else []
+    parts += [cost_table(costs)] if costs else []
+    parts += [noise_table(noise)] if noise else []
+    parts += [plateau_note(rises, PLATEAU_RISE)] if rises else []
+    return "\n\n".join(parts)
 
 
 @contextlib.contextmanager
@@ -164,12 +182,13 @@ class Study:
         """Writes what a cell found into study.json; returns it in words."""
         run = self._run_dir(cell)
         described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
-        of_images = read_json(run / "per_image.json")
+        of_images, history = read_json(run / "per_image.json"), read_json(run / "history.json")
         self.found[cell.name] = {
             "axes": cell.axes,
             "arguments": list(cell.arguments),
             "metrics": metrics,
             "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
+            "val_CIDEr": history["val_CIDEr"],
             "seconds": round(seconds, 1),
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "git_commit": described["git_commit"],

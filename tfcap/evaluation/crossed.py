@@ -1,10 +1,12 @@
-"""The mean over seeds and images, and how sure of it one can be: all seeds met the same images."""
+"""Means over seeds and images, and how sure of them one can be: all seeds met the same images."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
+
+from tfcap.evaluation.two_variances import Part, half_width
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,33 +22,50 @@ class Estimate:
 def mean_over_seeds(values: np.ndarray, level: float = 0.95) -> Estimate:
     """Returns the mean of values [S, N] of S seeds on the same N images, and its interval for new seeds and images.
 
-    The variance of the mean is (M_seeds + M_images - M_rest) / (S N) with the mean squares of a two-way layout, never
-    taken below that of the images alone; the interval is Student's with Satterthwaite's degrees of freedom.
-    Source: Brennan 2001, Generalizability Theory, ch. 2 and 6 (the crossed design p x i); Satterthwaite 1946.
+    The variance of the mean has two parts (`variance_parts`), and the interval is that of Behrens and Fisher. It
+    covers the truth in 95 to 97 % of simulated studies with three seeds or more, whichever part prevails, and in 92 to
+    97 % with two. A bootstrap over seeds does not: of three it draws three, and its variance is a third too small.
+    Satterthwaite's interval covers down to 92 % with three seeds, and 88 % with two.
 
     Args:
       level: that the interval is to cover.
-    """
-    from scipy import stats
 
-    seeds, images = values.shape
+    Returns:
+      The estimate, in the unit of the values; its bounds are NaN where there is one image.
+    """
+    seeds = len(values)
+    own = float(values.mean(axis=1).var(ddof=1)) if seeds > 1 else float("nan")
+    return interval_of(values, variance_parts(values, own, seeds - 1), level)
+
+
+def interval_of(values: np.ndarray, parts: tuple[Part, ...], level: float = 0.95) -> Estimate:
+    """Returns the mean of values [S, N] with the interval that the parts of its variance give."""
     mean = float(values.mean())
+    half = half_width(level, parts) if parts else float("nan")
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def variance_parts(values: np.ndarray, of_seeds: float, freedom: float) -> tuple[Part, ...]:
+    """Returns the two parts of the variance of the mean of values [S, N], with their degrees of freedom.
+
+    The images' part is that of the means over seeds, over N. It holds the noise of one seed on one image too; so
+    the seeds' part is only what their means differ by more than that noise makes them: of_seeds / S - M_rest / (S N),
+    never below 0, with M_rest the residual mean square of the two-way layout.
+    Source: Brennan 2001, Generalizability Theory, ch. 2 (the crossed design p x i).
+
+    Args:
+      of_seeds: the variance of a seed's mean over the images.
+      freedom: its degrees of freedom; with none, the images' part is all that is known.
+
+    Returns:
+      ((variance, degrees of freedom) of the images, and of the seeds); nothing where there is one image.
+    """
+    seeds, images = values.shape
     if images < 2:
-        return Estimate(mean, float("nan"), float("nan"), seeds)
-    of_images = float(values.mean(axis=0).var(ddof=1)) / images
-    variance, freedom = of_images, images - 1.0
-    if seeds > 1:
-        rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + mean
-        squares = np.array(
-            [
-                images * values.mean(axis=1).var(ddof=1),
-                seeds * values.mean(axis=0).var(ddof=1),
-                -float((rest**2).sum()) / ((seeds - 1) * (images - 1)),
-            ]
-        ) / (seeds * images)
-        if squares.sum() > of_images:
-            counts = np.array([seeds - 1, images - 1, (seeds - 1) * (images - 1)])
-            variance = float(squares.sum())
-            freedom = variance**2 / float((squares**2 / counts).sum())
-    half = float(stats.t.ppf(0.5 + level / 2, freedom)) * variance**0.5
-    return Estimate(mean, mean - half, mean + half, seeds)
+        return ()
+    of_images = (float(values.mean(axis=0).var(ddof=1)) / images, images - 1.0)
+    if freedom < 1:
+        return (of_images,)
+    rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
+    noise = float((rest**2).sum()) / ((seeds - 1) * (images - 1)) if seeds > 1 else 0.0
+    return of_images, (max(0.0, of_seeds / seeds - noise / (seeds * images)), float(freedom))

@@ -1,36 +1,106 @@
-"""The table of a grid of experiments: a row a method, a column a fraction, means over the seeds with intervals."""
+"""The tables of a grid of experiments: a row a method, a column a fraction, and a legend, within 120 columns."""
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfcap.reporting.tables import ABSENT, aligned
 
+_WIDTH = 120
+_NO_MARK = "  "  # as wide as a mark, so that figures stay below each other
 
-def study_table(found: Mapping[str, Mapping[float, Any]]) -> str:
+ByFraction = Mapping[str, Mapping[float, Any]]  # by method and fraction
+
+
+def study_table(found: ByFraction, differences: ByFraction | None = None) -> str:
     """Returns CIDEr x 100 of each method at each fraction, as mean and half of its 95 % interval.
 
     Args:
-      found: estimates with value, low, high and seeds, by method and fraction.
+      found: estimates with value, low, high and seeds.
+      differences: from the baseline, whose marks are set where they are significant.
     """
-    lines = _lines("CIDEr x 100", {method: _in_words(row, _words) for method, row in found.items()})
+    words = {}
+    for method, row in found.items():
+        marks = {fraction: _mark(one) for fraction, one in (differences or {}).get(method, {}).items()}
+        absent = _NO_MARK if differences else ""
+        words[method] = {fraction: _words(value) + marks.get(fraction, absent) for fraction, value in row.items()}
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
-    return "\n".join([*lines, note])
+    return _with_legend(_lines("CIDEr x 100", words), note)
+
+
+def difference_table(found: ByFraction) -> str:
+    """Returns CIDEr x 100 of each method less that of random, marked where that is significant.
+
+    Args:
+      found: differences with value, low, high, seeds and `significant`.
+    """
+    several = sum(len(row) for row in found.values())
+    note = (
+        "on the same test images and seeds, with 95 % intervals, each by itself; ▲ above random and ▼ below it with"
+        f" p < 0.05 after Holm's correction over a family of {several}"
+    )
+    return _with_legend(_lines("less random", _in_words(found, lambda one: _words(one, "+") + _mark(one))), note)
+
+
+def reach_table(found: Mapping[str, Mapping[float, Any]]) -> str:
+    """Returns the fraction at which each method is as good as a share of what all of the data give, in per cent.
+
+    Args:
+      found: by method and share, with fraction, low, high, smallest and unknown.
+    """
+    note = (
+        "per cent of the data, with 95 % intervals, at which the learning curve (a power law with an offset) reaches so"
+        " much of what all of them give; 100: not below all of them; where the means follow no such law, the fractions"
+        " tried between which they first do"
+    )
+    return _with_legend(_lines("data for", _in_words(found, _reached_in_words)), note)
+
+
+def cost_table(found: ByFraction) -> str:
+    """Returns what each method costs in per cent of what all of the data cost, marked where it saves nothing.
+
+    Args:
+      found: parts with value, low and high.
+    """
+    note = (
+        "seconds of training and scoring, in per cent of those with all of the data, with 95 % intervals;"
+        " ! costs more than it saves, ? may do so"
+    )
+    return _with_legend(_lines("cost in %", _in_words(found, _cost_in_words)), note)
 
 
 def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
-    return "\n".join(
-        _lines(
-            "wrong, in %", {method: _in_words(row, lambda part: f"{100 * part:.1f}") for method, row in found.items()}
-        )
-    )
+    lines = _lines("wrong, in %", _in_words(found, lambda part: f"{100 * part:.1f}"))
+    return _with_legend(lines, "of the kept examples whose captions are known to be wrong")
 
 
-def _in_words(row: Mapping[float, Any], words: Callable[[Any], str]) -> dict[float, str]:
-    return {fraction: words(value) for fraction, value in row.items()}
+def plateau_note(rises: Mapping[str, float], limit: float) -> str:
+    """Returns whether the captioners that were trained on all of the data were near their plateau.
+
+    Args:
+      rises: by method, the part by which the best validation CIDEr rose in the last third of training.
+      limit: the greatest such part at which a training counts as near its plateau.
+    """
+    words = []
+    for method, rise in rises.items():
+        known = f"{method}: the best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
+        if rise > limit:
+            known += "; NOT near its plateau, so smaller fractions lose by fewer steps as well as by less data"
+        words.append(known)
+    return _with_legend([], *words)
+
+
+def _with_legend(lines: list[str], *notes: str) -> str:
+    return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, _WIDTH))])
+
+
+def _in_words(found: ByFraction, words: Callable[[Any], str]) -> dict[str, dict[float, str]]:
+    return {method: {key: words(value) for key, value in row.items()} for method, row in found.items()}
 
 
 def _lines(title: str, found: Mapping[str, Mapping[float, str]]) -> list[str]:
@@ -40,6 +110,28 @@ def _lines(title: str, found: Mapping[str, Mapping[float, str]]) -> list[str]:
     return aligned(rows, "<" + ">" * len(fractions))
 
 
-def _words(estimate: Any) -> str:
+def _words(estimate: Any, sign: str = "") -> str:
     half = (estimate.high - estimate.low) / 2
-    return f"{100 * estimate.value:.1f} ± {100 * half:.1f}" + ("*" if estimate.seeds == 1 else "")
+    return f"{100 * estimate.value:{sign}.1f} ± {100 * half:.1f}" + ("*" if estimate.seeds == 1 else "")
+
+
+def _mark(difference: Any) -> str:
+    if not difference.significant():
+        return _NO_MARK
+    return " ▲" if difference.value > 0 else " ▼"
+
+
+def _reached_in_words(one: Any) -> str:
+    if one.unknown:
+        known = "" if math.isnan(one.high) else f"{100 * one.low:.0f} to {100 * one.high:.0f}, "
+        return known + str(one.unknown)
+    words = [("≤ " if part == one.smallest else "") + f"{100 * part:.0f}" for part in (one.fraction, one.low, one.high)]
+    return f"{words[0]} [{words[1]}, {words[2]}]"
+
+
+def _cost_in_words(part: Any) -> str:
+    value, low, high = (100 * bound for bound in (part.value, part.low, part.high))
+    if math.isnan(low):
+        return f"{value:.0f}*" + (" !" if value > 100 else "")
+    mark = " !" if low > 100 else " ?" if high > 100 else ""
+    return f"{value:.0f} [{low:.0f}, {high:.0f}]{mark}"

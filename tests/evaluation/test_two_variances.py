@@ -1,0 +1,36 @@
+"""The sum of two scaled Student variables against scipy's law of one of them and against numerical integration."""
+
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from tfcap.evaluation.two_variances import half_width, tail
+
+
+@pytest.mark.parametrize("parts", [[(0.25, 2)], [(0.0, 3), (0.25, 2)], [(0.25, 2), (0.0, 90)]])
+def test_one_part_is_student_s_law(parts):
+    assert tail(1.3, parts) == pytest.approx(2 * stats.t.sf(2.6, 2))
+    assert half_width(0.95, parts) == pytest.approx(0.5 * stats.t.ppf(0.975, 2))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [((1.0, 2), (1.0, 249)), ((0.01, 2), (1.0, 99)), ((1.0, 2), (0.01, 30)), ((0.3, 4), (0.5, 8))]
+)
+@pytest.mark.parametrize("distance", [1.0, 3.0, 10.0])
+def test_two_parts_agree_with_an_integral_over_one_of_them(one, other, distance):
+    def joint(x):
+        return 2 * stats.t.sf((distance - other[0] ** 0.5 * x) / one[0] ** 0.5, one[1]) * stats.t.pdf(x, other[1])
+
+    expected, _ = integrate.quad(joint, -np.inf, np.inf, limit=500, epsabs=1e-13)
+    assert tail(distance, [one, other]) == pytest.approx(expected, rel=2e-6, abs=1e-11)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
+def test_the_half_width_leaves_out_what_it_says(level):
+    parts = [(0.4, 2), (0.2, 99)]
+    assert tail(half_width(level, parts), parts) == pytest.approx(1 - level, rel=1e-6)
+
+
+def test_without_variance_there_is_no_doubt():
+    assert half_width(0.95, [(0.0, 2), (0.0, 9)]) == 0
+    assert (tail(0.0, [(0.0, 2)]), tail(1e-9, [(0.0, 2)])) == (1, 0)
