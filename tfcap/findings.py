@@ -47,6 +47,10 @@ def _grouped(
     found: dict[str, dict[float, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells.values():
         axes = cell["axes"]
-        method = " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
-        found[method][float(axes.get("fraction", 1))].append(value(cell))
+        found[method_of(axes)][float(axes.get("fraction", 1))].append(value(cell))
     return found
+
+
+def method_of(axes: Mapping[str, str]) -> str:
+    """Returns the name of what a cell tries: its values on all axes but the fraction's and the seed's."""
+    return " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"

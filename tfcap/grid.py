@@ -20,7 +20,7 @@ from tfcap.settings import Settings
 
 _OWN_COMMAS = ("track", "mixture", "score_epochs")
 # Which flags say how something is kept; of no meaning where everything is.
-_OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
+OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,15 +57,29 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
         said = {name: chosen.get(name, several[0]) for name, several in values.items()}
         settings = _parsed(said)
         if settings.selection.fraction == 1:
-            said = {name: value for name, value in said.items() if name not in _OF_SELECTION}
+            said = {name: value for name, value in said.items() if name not in OF_SELECTION}
             settings = _parsed(said)
-            kept = {name: value for name, value in chosen.items() if name not in (*_OF_SELECTION, "fraction")}
+            kept = {name: value for name, value in chosen.items() if name not in (*OF_SELECTION, "fraction")}
             chosen = {"selector": "full", "fraction": "1", **kept}
         cell = Cell(_name(chosen), chosen, tuple(f"--{name}={value}" for name, value in said.items()), settings)
         if cell.name in found and found[cell.name].settings != cell.settings:
             raise InputError("Two cells of the grid have one name", received=cell.name, expected="distinct values")
         found.setdefault(cell.name, cell)
     return list(found.values())
+
+
+def command_of(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the arguments of a grid that has these cells, perhaps among others; what `cells_of` undoes.
+
+    Args:
+      cells: the arguments of each, as `Cell` has them.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for arguments in cells:
+        for argument in arguments:
+            name, _, value = argument.removeprefix("--").partition("=")
+            values.setdefault(name, {})[value] = None
+    return [f"--{name}=" + (";" if name in _OWN_COMMAS else ",").join(found) for name, found in values.items()]
 
 
 def _parsed(said: dict[str, str]) -> Settings:
