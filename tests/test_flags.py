@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import flags
-from tfcap.command_settings import EvaluateSettings, InspectSettings, ScoreSettings, SelectSettings
+from tfcap.command_settings import EvaluateSettings, InspectSettings, ReportSettings, ScoreSettings, SelectSettings
 from tfcap.errors import InputError, TrainingDiverged
 from tfcap.grid import cells_of
 from tfcap.settings import Settings
@@ -32,6 +32,7 @@ OWN = {  # groups of one command
     "select": SelectSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
+    "report": ReportSettings,
 }
 
 
@@ -117,6 +118,10 @@ def test_parsing_twice_does_not_add_up():
 def test_a_command_returns_what_was_said_and_its_argument():
     said = flags.parse_said(["program", "runs/x", "--out=a.png", "--seed=3"], ("inspect",), "", ("seed",), "run")
     assert said == {"out": "a.png", "seed": 3, "run": "runs/x"}
+    said = flags.parse_said(["program", "a", "--out=b", "c"], ("report",), "", argument="run", several=True)
+    assert said == {"out": "b", "run": ["a", "c"]}
+    with pytest.raises(InputError, match="One run must be named. Received: none"):
+        flags.parse_said(["program"], ("report",), "", argument="run", several=True)
     for arguments in ([], ["a", "b"]):
         with pytest.raises(InputError, match="One run must be named. Received: (none|a b)"):
             flags.parse_said(["program", *arguments], ("inspect",), "", argument="run")
@@ -185,7 +190,7 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
 
 @pytest.mark.parametrize(
     "module",
-    ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect", "tfcap.evaluate"],
+    ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect", "tfcap.evaluate", "tfcap.report"],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
 def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tfcap.errors import InputError
-from tfcap.evaluation_folder import DESCRIPTION
 from tfcap.files import read_json
 from tfcap.grid import OF_SELECTION
-from tfcap.run_folder import description_of
+from tfcap.run_folder import EVALUATION, description_of
 from tfcap.settings import NEUTRAL
 
 _EXPECTED = "the folder of a study (study.json) or of a finished run (metrics.json), or a study's JSON file"
@@ -55,7 +54,7 @@ def parts_of(places: Sequence[str]) -> list[Part]:
     for place in dict.fromkeys(Path(place).resolve() for place in places):
         if (place / "study.json").is_file():
             studies.append(_study(place / "study.json", place.name, place / "runs"))
-        elif (place / "experiment.json").is_file() or (place / DESCRIPTION).is_file():
+        elif (place / "experiment.json").is_file() or (place / EVALUATION).is_file():
             runs.append(_run(place))
         elif place.is_file() and place.suffix == ".json":
             studies.append(_study(place, place.stem, None))
@@ -94,13 +93,13 @@ def _run(path: Path) -> _Run:
     for name in ("metrics.json", "per_image.json"):
         if not (path / name).is_file():
             raise InputError(f"The run {path} is not finished", expected=f"a folder with {name}")
-    if (path / DESCRIPTION).is_file():
-        described = read_json(path / DESCRIPTION)
+    if (path / EVALUATION).is_file():
+        described = read_json(path / EVALUATION)
         try:
             choices = {**described["settings"], "selector": "full", "fraction": 1.0}
             fingerprint = described["data"]["fingerprint"]
         except (KeyError, TypeError) as error:
-            raise InputError(f"{path / DESCRIPTION} does not describe an evaluation ({error})") from None
+            raise InputError(f"{path / EVALUATION} does not describe an evaluation ({error})") from None
     else:
         settings, fingerprints = description_of(path)
         choices = {name: value for group in settings.to_json().values() for name, value in group.items()}

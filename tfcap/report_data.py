@@ -23,6 +23,7 @@ from tfcap.reporting.subsets import jaccard
 from tfcap.scoring import score_store
 
 COSTS = ("features_seconds", "scoring_seconds", "train_seconds")
+_BEST = 5  # methods that charts show at first, beside random and all the data
 _CURVES = ("val_CIDEr", "loss")
 
 
@@ -38,9 +39,10 @@ class Found:
 
     @functools.cached_property
     def own(self) -> dict[str, dict[float, Estimate]]:
-        """The mean CIDEr by method and fraction, the best method first; without what all the data give."""
+        """The mean CIDEr by method and fraction, the best method first and all the data last."""
         found = estimates(self.part.cells)
-        return {name: found[name] for name in sorted(found, key=lambda name: -_mean(found[name]))}
+        order = sorted(found, key=lambda name: (self._axes(name).get("selector") == "full", -_mean(found[name])))
+        return {name: found[name] for name in order}
 
     @functools.cached_property
     def cells_of(self) -> dict[str, dict[float, list[str]]]:
@@ -76,14 +78,19 @@ class Found:
         """The methods as charts draw them; all the data are the end of each one's line."""
         minutes = {name: self.minutes(name) for name in self.own}
         curves = {name: self._curves(name) for name in self.own}
+        best = [name for name in self.own if name not in self.full.values()][:_BEST]
         found = {}
         for place, name in enumerate(self.own):
+            is_reference = name == self.reference
+            is_shown = name in best or is_reference or name in self.full.values() or len(self.own) <= _BEST + 2
             whole = self.full.get(name, name)
             found[name] = Line(
                 {**self.own[name], **self.own[whole]},
                 {**minutes[name], **minutes[whole]},
                 curves[name],
                 place,
+                is_reference,
+                is_shown,
             )
         return found
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
+from tfcap.errors import InputError
 from tfcap.found_cells import Part
 from tfcap.grid import cells_of, command_of
 from tfcap.report_data import Found
@@ -14,7 +15,6 @@ from tfcap.report_tables import all_figures, published_tables, quality_table
 from tfcap.reporting import report_charts
 from tfcap.reporting.page import PagePart, Section
 
-_BEST = 5  # methods that charts show at first, beside random and all the data
 _NO_FOLDERS = "Not shown: the folders of the runs are not among what was named, or hold nothing of it."
 
 
@@ -26,14 +26,11 @@ def page_part(part: Part, pictures: int, data_dir: str) -> PagePart:
     """
     found = Found(part)
     lines = found.lines
-    first = [name for name in lines if name not in found.full.values()][:_BEST] + list(found.full.values())
-    if found.reference:
-        first.append(found.reference)
     return PagePart(
         part.name,
         list(_lead(found)),
         {name: line.style for name, line in lines.items()},
-        first,
+        [name for name, line in lines.items() if line.is_shown],
         [
             _quality(found),
             Section("cost", "Cost", charts=[report_charts.cost_chart(lines)]),
@@ -75,7 +72,7 @@ def _in_words(estimate: Any) -> str:
 
 
 def _quality(found: Found) -> Section:
-    charts = report_charts.quality_charts(found.lines, found.reference)
+    charts = report_charts.quality_charts(found.lines)
     return Section("quality", "Quality", charts=charts, tables=[quality_table(found)])
 
 
@@ -145,7 +142,10 @@ def _commands(part: Part) -> list[str]:
     if len(each) == 1 or any("module" in cell for cell in cells):
         return each
     grid = command_of([cell["arguments"] for cell in cells])
-    asked = {frozenset(cell.arguments) for cell in cells_of(grid)}
+    try:
+        asked = {frozenset(cell.arguments) for cell in cells_of(grid)}
+    except InputError:  # a flag that is no more
+        return each
     if not {frozenset(cell["arguments"]) for cell in cells} <= asked:
         return each
     return [shlex.join(["python", "-m", "tfcap.study", "--out=FOLDER", *grid]), *each]

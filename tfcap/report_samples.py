@@ -9,11 +9,10 @@ import numpy as np
 from PIL import Image
 
 from tfcap.errors import InputError
-from tfcap.evaluation_folder import DESCRIPTION
 from tfcap.files import read_json
 from tfcap.report_data import Found
 from tfcap.reporting.page import Picture, Said, Samples
-from tfcap.run_folder import description_of
+from tfcap.run_folder import EVALUATION, description_of
 from tfcap.scored_run import index_of
 
 _SIDE = 224  # pixels of a thumbnail's longer side
@@ -75,7 +74,7 @@ def _said(found: Found) -> list[tuple[str, float, dict[int, tuple[str, float]]]]
 
 def _of_data(found: Found, images: list[int], data_dir: str) -> tuple[dict[int, str], dict[int, list[str]]]:
     """Returns the pictures as data URIs and the human captions by image; raises InputError if the data set is gone."""
-    run = next((path for path in found.part.runs.values() if not (path / DESCRIPTION).exists()), None)
+    run = next((path for path in found.part.runs.values() if not (path / EVALUATION).exists()), None)
     if run is None:
         raise InputError("None of the runs is one of tfcap.main, which say where their data are")
     settings, fingerprints = description_of(run)

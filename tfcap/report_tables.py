@@ -27,8 +27,8 @@ def quality_table(found: Found) -> Table:
     return Table(
         "quality_by_fraction",
         "CIDEr x 100 by method and fraction",
-        "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images; * one seed, whose "
-        "interval says nothing of other seeds. A smaller fraction also has fewer steps where the epochs are equal.",
+        "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images; * one seed, "
+        "whose interval says nothing of other seeds. A smaller fraction also has fewer steps where the epochs are equal.",
         [Column("method"), *(Column(f"{100 * fraction:g} %") for fraction in fractions)],
         rows,
     )
@@ -63,8 +63,8 @@ def all_figures(found: Found) -> Table:
     return Table(
         "all_figures",
         "Every figure",
-        "Metrics x 100, means over seeds; low and high bound the 95 % interval of CIDEr. METEOR needs Java. Minutes are "
-        "of one cell, scoring charged in full.",
+        "Metrics x 100, means over seeds; low and high bound the 95 % interval of CIDEr. METEOR needs Java. Minutes "
+        "are of one cell, scoring charged in full.",
         [column for place, column in enumerate(columns) if place not in empty],
         [[cell for place, cell in enumerate(row) if place not in empty] for row in rows],
     )
@@ -113,9 +113,11 @@ def _of_figure(figure: Figure) -> list[Cell | Interval]:
 
 
 def _choices(part: Part) -> dict[str, dict[str, Any]]:
-    """Returns the settings of each cell by name, as far as this version reads its command line."""
+    """Returns the settings of each cell with all the data, by name, as far as this version reads its command line."""
     found = {}
     for name, cell in part.cells.items():
+        if float(cell["axes"].get("fraction", 1)) < 1:
+            continue
         try:
             settings = flags.parse(["report", *cell["arguments"]]).resolve()
         except InputError:  # of another command, or of flags that are no more
@@ -141,8 +143,7 @@ def _ours(figure: Figure, found: Found, choices: Mapping[str, Mapping[str, Any]]
     alike = [
         cell["metrics"]
         for name, cell in found.part.cells.items()
-        if float(cell["axes"].get("fraction", 1)) == 1
-        and name in choices
+        if name in choices
         and all(str(choices[name].get(field)).lower().endswith(word.lower()) for field, word in figure.of.items())
     ]
     return _times_100(_over_seeds([_value(metrics, figure.metric) for metrics in alike]))

@@ -6,7 +6,8 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import matplotlib
@@ -20,11 +21,12 @@ from tfcap.reporting.palette import Style, themed
 from tfcap.reporting.pictures import INK, LINE, MUTED
 
 _POINTS_PER_INCH = 72
+_LEGEND = 150  # points
 _PNG_DPI = 160
-_FONTS = ("DejaVu Sans", "sans-serif")
 _RULES: dict[Any, Any] = {
     "svg.fonttype": "none",  # words stay words: they can be read aloud, searched and set in the page's font
-    "font.family": list(_FONTS),
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
     "font.size": 11,
     "text.parse_math": False,  # a name may hold dollars
     "text.color": INK,
@@ -75,6 +77,7 @@ class Chart:
       panels: one or more.
       size: of a panel, width and height in points.
       key: the series by name, for the legend of the file; a page has its own.
+      hidden: places of series that are not in the file, and not in a page before they are chosen.
       one_at_a_time: a page shows one panel, and which is chosen there.
     """
 
@@ -84,6 +87,7 @@ class Chart:
     panels: Sequence[Panel]
     size: tuple[float, float] = (460, 330)
     key: Mapping[str, Style] = dataclasses.field(default_factory=dict)
+    hidden: Collection[int] = ()
     one_at_a_time: bool = False
 
     def inline(self, prefix: str = "") -> list[str]:
@@ -96,26 +100,28 @@ class Chart:
     def files(self) -> dict[str, bytes]:
         """Returns the chart as SVG and PNG, by file name; the same bytes each time."""
         with matplotlib.rc_context(_RULES):
-            figure = self._figure(self.panels, legend=True)
+            key = {name: style for name, style in self.key.items() if style.place not in self.hidden}
+            figure = self._figure(self.panels, key)
+            hidden = {series_name(place) for place in self.hidden}
+            for artist in figure.findobj(lambda artist: artist.get_gid() in hidden):
+                artist.set_visible(False)
             drawn = io.BytesIO()
             FigureCanvasAgg(figure).print_png(drawn, metadata={"Software": None})
         return {f"{self.name}.svg": _svg(figure, self.name).encode(), f"{self.name}.png": drawn.getvalue()}
 
-    def _figure(self, panels: Sequence[Panel], legend: bool = False) -> Figure:
+    def _figure(self, panels: Sequence[Panel], key: Mapping[str, Style] = MappingProxyType({})) -> Figure:
         with matplotlib.rc_context(_RULES):
             columns = min(len(panels), max(1, round(960 / self.size[0])))
             rows = math.ceil(len(panels) / columns)
-            beside = 1.4 if legend and self.key else 1.0
-            width, height = columns * self.size[0] * (beside if columns == 1 else 1), rows * self.size[1]
-            height = max(height, 15.0 * len(self.key) + 30 if legend else 0)
+            width, height = columns * self.size[0] + (_LEGEND if key else 0), rows * self.size[1]
             figure = Figure((width / _POINTS_PER_INCH, height / _POINTS_PER_INCH), _PNG_DPI, layout="constrained")
             for panel, axes in zip(panels, figure.subplots(rows, columns, squeeze=False).flat, strict=False):
                 axes.set_title(panel.title)
                 panel.draw(axes)
             for axes in figure.axes[len(panels) :]:
                 axes.set_axis_off()
-            if legend and self.key:
-                _legend(figure, self.key)
+            if key:
+                _legend(figure, key)
         return figure
 
 
@@ -146,7 +152,7 @@ def _element(svg: str, words: str) -> str:
     svg = re.sub(r' id="series:(\d+)"', r' data-series="\1"', svg)
     needed = set(re.findall(r"[(\"]#([\w-]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in needed else "", svg)
-    svg = re.sub(r"(?:'DejaVu Sans'|sans-serif)(?:, (?:'DejaVu Sans'|sans-serif))*", "var(--font)", svg)
+    svg = svg.replace("'DejaVu Sans', sans-serif", "var(--font)")
     svg = re.sub(r' (?:d|x|y|transform)="[^"]*"', lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]), svg)
     box = re.search(r'viewBox="([^"]*)"', svg)
     if box is None:

@@ -19,7 +19,6 @@ from tfcap.reporting.lettering import printable
 from tfcap.reporting.palette import Style, variables
 
 FORMS = {"csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
-_SHOWN_AT_FIRST = 6  # methods: as many as can be told apart at a glance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +81,7 @@ class PagePart:
     """A part of the report: its methods by name with their styles, and its sections.
 
     Attributes:
-      first: the methods that are shown before anything is chosen; all of them if there are few.
+      first: the methods that are shown before anything is chosen.
     """
 
     name: str
@@ -95,10 +94,6 @@ class PagePart:
     def slug(self) -> str:
         """Its name as the name of a folder."""
         return re.sub(r"[^\w.-]+", "_", self.name).strip("._") or "part"
-
-    def is_shown(self, method: str) -> bool:
-        """Whether a method is shown before anything is chosen."""
-        return len(self.methods) <= _SHOWN_AT_FIRST or method in self.first
 
 
 def write_page(folder: Path, title: str, words: Sequence[str], parts: Sequence[PagePart]) -> None:

@@ -37,14 +37,20 @@ DASH_ARRAYS = ("none", "8 3", "2 2.5")  # the same in a page
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """How the series at a place is drawn; 105 places differ in colour, marker or dashes."""
+    """How the series at a place is drawn; 105 places differ in colour, marker or dashes.
+
+    Attributes:
+      place: among all series.
+      plain: it is what the others are compared with, and is drawn in ink.
+    """
 
     place: int
+    plain: bool = False
 
     @property
     def name(self) -> str:
         """Of its colour."""
-        return f"series-{self.place % SERIES}"
+        return "ink" if self.plain else f"series-{self.place % SERIES}"
 
     @property
     def colour(self) -> str:
@@ -54,7 +60,7 @@ class Style:
     @property
     def marker(self) -> str:
         """By Matplotlib's name."""
-        return list(MARKERS)[self.place % len(MARKERS)]
+        return "o" if self.plain else list(MARKERS)[self.place % len(MARKERS)]
 
     @property
     def outline(self) -> str:
@@ -63,7 +69,7 @@ class Style:
 
     @property
     def _dash(self) -> int:
-        return self.place // SERIES % len(DASHES)
+        return 0 if self.plain else self.place // SERIES % len(DASHES)
 
     @property
     def dashes(self) -> object:

@@ -29,22 +29,34 @@ class Line:
       minutes: the mean cost by fraction, scoring included.
       curves: by fraction, then by name (`val_CIDEr`, `loss`), the mean over seeds in each epoch, NaN where none was.
       place: among the methods, which gives it its style.
+      is_reference: it is random, which the others are compared with.
+      is_shown: a page shows it before anything is chosen, and the files do.
     """
 
     quality: Mapping[float, Any]
     minutes: Mapping[float, float]
     curves: Mapping[float, Mapping[str, np.ndarray]]
     place: int
+    is_reference: bool
+    is_shown: bool
 
     @property
     def style(self) -> Style:
         """How it is drawn."""
-        return Style(self.place)
+        return Style(self.place, self.is_reference)
 
 
-def quality_charts(lines: Mapping[str, Line], reference: str | None) -> list[Chart]:
-    """Returns CIDEr against the fraction: all methods in one panel, then each beside the reference (random)."""
-    styles = {name: line.style for name, line in lines.items()}
+def _series(lines: Mapping[str, Line]) -> dict[str, Any]:
+    """Returns what a chart says of its series."""
+    return {
+        "key": {name: line.style for name, line in lines.items()},
+        "hidden": [line.place for line in lines.values() if not line.is_shown],
+    }
+
+
+def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
+    """Returns CIDEr against the fraction: all methods in one panel, then each beside random, if that is one of them."""
+    reference = next((name for name, line in lines.items() if line.is_reference), None)
     words = "CIDEr x 100 against the percentage of the training data kept, a line for each of: " + ", ".join(lines)
 
     def all_of_them(axes: Axes) -> None:
@@ -76,7 +88,7 @@ def quality_charts(lines: Mapping[str, Line], reference: str | None) -> list[Cha
             "Quality against fraction",
             "Mean CIDEr x 100 over seeds and test images; bands are 95 % intervals for new seeds and images.",
             [Panel("", words, all_of_them)],
-            key=styles,
+            **_series(lines),
         )
     ]
     several = {name: line for name, line in lines.items() if len(line.quality) > 1}
@@ -112,7 +124,7 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
         "A point is a fraction. Scoring is charged in full to each cell, as if no other shared it; a method whose line "
         "lies to the right of and below another's costs more than it saves.",
         [Panel("", "CIDEr x 100 against the minutes that scoring and training took", draw)],
-        key={name: line.style for name, line in lines.items()},
+        **_series(lines),
     )
 
 
@@ -177,8 +189,8 @@ def agreement_chart(tables: Mapping[float, np.ndarray], names: Sequence[str]) ->
     return Chart(
         "agreement",
         "Agreement between selectors",
-        "Jaccard index in %: images that both keep, of those that either keeps, at the same fraction and seed; the mean "
-        "over seeds. Of random subsets of a fraction f it is f / (2 - f). Similar selectors stand together.",
+        "Jaccard index in %: images that both keep, of those that either keeps, at the same fraction and seed; the "
+        "mean over seeds. Of random subsets of a fraction f it is f / (2 - f). Similar selectors stand together.",
         [panel(fraction, table) for fraction, table in tables.items()],
         (side, side),
         one_at_a_time=True,
@@ -194,9 +206,7 @@ def curve_charts(lines: Mapping[str, Line]) -> list[Chart]:
             for fraction in sorted({fraction for line in lines.values() for fraction in line.curves})
         ]
         note = "The mean over seeds, by epoch."
-        found.append(
-            Chart(f"curves_{name}", title, note, panels, (300.0, 230.0), {n: line.style for n, line in lines.items()})
-        )
+        found.append(Chart(f"curves_{name}", title, note, panels, (300.0, 230.0), **_series(lines)))
     return found
 
 

@@ -28,10 +28,11 @@
   };
   const sortable = (table) => table.querySelectorAll(".sort").forEach((button) => button.addEventListener("click", () => {
     const head = button.closest("th"), body = table.tBodies[0], column = Number(button.dataset.column);
-    const up = head.getAttribute("aria-sort") === "descending";
+    const key = (row) => row.cells[column].dataset.sort, now = head.getAttribute("aria-sort");
+    const words = [...body.rows].some((row) => Number.isNaN(Number(key(row))));
+    const up = now === "none" ? words : now === "descending"; // numbers begin with the largest
     table.querySelectorAll("th[aria-sort]").forEach((other) => other.setAttribute("aria-sort", "none"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const key = (row) => row.cells[column].dataset.sort;
     const compare = (a, b) => { const by = order(key(a), key(b)); return Math.abs(by) === Infinity ? by : up ? by : -by; };
     body.append(...[...body.rows].sort(compare));
   }));
