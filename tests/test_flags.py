@@ -190,7 +190,15 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
 
 @pytest.mark.parametrize(
     "module",
-    ["tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.select", "tfcap.inspect", "tfcap.evaluate", "tfcap.report"],
+    [
+        "tfcap.main",
+        "tfrecords_builder",
+        "tfcap.caption",
+        "tfcap.select",
+        "tfcap.inspect",
+        "tfcap.evaluate",
+        "tfcap.report",
+    ],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])
 def test_help_and_mistakes_answer_without_importing_tensorflow(module, argument, code):

@@ -149,7 +149,7 @@ def test_single_runs_are_compared_by_what_they_differ_in(tmp_path):
     (part,) = parts_of([*map(str, runs), str(runs[0])])
     assert part.name == "scenes" and list(part.runs) == ["a", "b", "c"]
     assert list(Found(part).own) == ["random dropout=0.1", "random dropout=0.2", "full dropout=0.1"]
-    assert Found(part).full == {name: "full dropout=0.1" for name in ("random dropout=0.1", "full dropout=0.1")}
+    assert Found(part).full == dict.fromkeys(["random dropout=0.1", "full dropout=0.1"], "full dropout=0.1")
 
 
 def test_a_report_replaces_a_report_and_nothing_else(study, made, tmp_path):

@@ -73,10 +73,10 @@ def test_it_opens_with_its_pictures_and_takes_no_orders_from_captions(page):
 
 
 def test_search_finds_captions_and_says_how_many(page):
-    page.get_by_label("Search").fill("BICYCLE")
+    page.locator("[data-search]").fill("BICYCLE")
     assert _cards(page) == 1 and page.locator(".count").inner_text().startswith("1 of 1 pictures with “bicycle”")
     assert page.locator(".card mark").all_inner_texts() == ["bicycle"]
-    page.get_by_label("Search").fill("no such word")
+    page.locator("[data-search]").fill("no such word")
     assert _cards(page) == 0
 
 
@@ -88,7 +88,7 @@ def test_methods_are_shown_and_hidden_in_charts_and_samples(page):
     page.locator(".chip", has_text="loss").click()
     assert not loss.is_visible() and page.locator(".shown").inner_text() == "2 of 3"
     assert rows.count() == before - 1
-    page.get_by_label("Search").fill("bicycle")
+    page.locator("[data-search]").fill("bicycle")
     assert _cards(page) == 0
     page.get_by_role("button", name="As at first").click()
     assert _cards(page) == 1 and loss.is_visible()
@@ -97,9 +97,9 @@ def test_methods_are_shown_and_hidden_in_charts_and_samples(page):
 def test_the_part_that_was_kept_is_chosen(page):
     rows = page.locator(".card").first.locator("tbody tr")
     assert rows.count() == 3  # two methods at one fraction, and all the data
-    page.get_by_label("Kept").select_option("any")
+    page.locator("[data-fraction]").select_option("any")
     assert rows.count() == 5
-    page.get_by_label("all the data beside").uncheck()
+    page.locator("[data-full]").uncheck()
     assert rows.count() == 4
 
 
@@ -119,7 +119,7 @@ def test_a_table_is_sorted_by_a_button(page):
 @pytest.mark.parametrize(("form", "ending"), [("CSV", "csv"), ("LaTeX", "tex"), ("Markdown", "md")])
 def test_a_table_is_downloaded_as_its_file(page, folder, form, ending):
     table = page.locator("[data-table='quality_by_fraction']")
-    table.get_by_label("Form").select_option(form)
+    table.locator("[data-form]").select_option(form)
     with page.expect_download() as started:
         table.get_by_role("button", name="Download").click()
     assert started.value.suggested_filename == f"toy-quality_by_fraction.{ending}"
@@ -131,7 +131,7 @@ def test_a_table_is_downloaded_as_its_file(page, folder, form, ending):
 def test_one_heat_map_is_shown_at_a_time(page):
     maps = page.locator(".panels.one .panel")
     assert [maps.nth(place).is_visible() for place in range(2)] == [True, False]
-    page.get_by_label("50 % kept").check()
+    page.locator(".choice input").nth(1).check()
     assert [maps.nth(place).is_visible() for place in range(2)] == [False, True]
 
 
@@ -166,15 +166,15 @@ def test_colours_follow_the_system_and_the_switch(page):
     page.emulate_media(color_scheme="dark")
     dark = ground()
     assert light != dark
-    page.get_by_label("Colours").select_option("light")
+    page.locator("#theme").select_option("light")
     assert ground() == light
     page.emulate_media(color_scheme="light")
-    page.get_by_label("Colours").select_option("dark")
+    page.locator("#theme").select_option("dark")
     assert ground() == dark
 
 
 def test_a_phone_scrolls_down_and_not_across(page):
     page.set_viewport_size(PHONE)
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-    page.get_by_label("Kept").select_option("any")
+    page.locator("[data-fraction]").select_option("any")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -1,4 +1,4 @@
-"""A study's folder as `tfcap.study` leaves it, written without any training: two methods, two seeds, and all the data."""
+"""A study's folder as `tfcap.study` leaves it, written without training: two methods, two seeds, all the data."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,9 @@ def write_study(out: Path, methods: tuple[str, ...] = ("random", "loss"), fracti
     return out
 
 
-def write_run(folder: Path, settings: Settings, values: list[float], captions: list[str], method: str = "random") -> Path:
+def write_run(
+    folder: Path, settings: Settings, values: list[float], captions: list[str], method: str = "random"
+) -> Path:
     """Writes the folder of a finished run."""
     fraction, seed = settings.selection.fraction, settings.run.seed
     (folder / "masks").mkdir(parents=True)
@@ -62,7 +64,9 @@ def write_run(folder: Path, settings: Settings, values: list[float], captions: l
     _json(folder / "history.json", history)
     _json(folder / "metrics.json", _metrics(values, fraction, method))
     _json(folder / "per_image.json", {"image_id": IMAGES, "CIDEr": values})
-    _json(folder / "captions.json", [{"image_id": i, "caption": text} for i, text in zip(IMAGES, captions, strict=True)])
+    _json(
+        folder / "captions.json", [{"image_id": i, "caption": text} for i, text in zip(IMAGES, captions, strict=True)]
+    )
     kept = np.zeros(_TRAIN, bool)
     kept[(np.arange(int(fraction * _TRAIN)) + (10 if method == "loss" else 0)) % _TRAIN] = True
     np.savez(folder / "masks" / f"{method}-{fraction:g}.npz", ids=np.flatnonzero(kept), mask=kept)
@@ -89,7 +93,7 @@ def _metrics(values: list[float], fraction: float, method: str) -> dict:
 
 
 def _captions(method: str, seed: int) -> list[str]:
-    """Returns a caption of each image; the first is hostile, and a bicycle is seen by one method on one picture alone."""
+    """Returns a caption of each image; the first is hostile, and one method alone sees a bicycle on one picture."""
     captions = [f"a {method} caption of {image} in study {seed}" for image in IMAGES]
     captions[0] = HOSTILE
     if method == "loss":

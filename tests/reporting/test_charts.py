@@ -13,7 +13,9 @@ NAMES = ["$x$ <b> & co", "b"]
 def _draw(axes):
     for place, name in enumerate(NAMES):
         style = Style(place)
-        axes.plot([0, 1], [0.125, 1 + place], color=style.colour, marker=style.marker, gid=series_name(place), label=name)
+        axes.plot(
+            [0, 1], [0.125, 1 + place], color=style.colour, marker=style.marker, gid=series_name(place), label=name
+        )
     axes.set_xlabel(NAMES[0])
 
 

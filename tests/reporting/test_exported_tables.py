@@ -27,7 +27,9 @@ def test_latex_is_a_booktabs_table_with_its_signs_escaped():
     assert lines[0] == r"\begin{tabular}{lrrl}" and lines[-1] == r"\end{tabular}"
     assert [lines[place] for place in (1, 3, 6)] == [r"\toprule", r"\midrule", r"\bottomrule"]
     assert lines[2] == r"method & kept, \% & 10 \% & words \\"
-    assert lines[4].startswith(r"gradient\_norm \& co & 1,234 & 93.8 $\pm$ 11.9* & a\textbar{}b \textless{}i\textgreater{}")
+    assert lines[4].startswith(
+        r"gradient\_norm \& co & 1,234 & 93.8 $\pm$ 11.9* & a\textbar{}b \textless{}i\textgreater{}"
+    )
     assert r"50 \% \{x\} \$1 \#2 \textasciitilde{} \textasciicircum{} \textbackslash{}" in lines[5]
 
 
