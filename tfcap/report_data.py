@@ -86,7 +86,7 @@ class Found:
             whole = self.full.get(name, name)
             found[name] = Line(
                 {**self.own[name], **self.own[whole]},
-                {**minutes[name], **minutes[whole]},
+                minutes[name],
                 curves[name],
                 place,
                 is_reference,

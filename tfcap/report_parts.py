@@ -33,7 +33,6 @@ def page_part(part: Part, pictures: int, data_dir: str) -> PagePart:
         [name for name, line in lines.items() if line.is_shown],
         [
             _quality(found),
-            Section("cost", "Cost", charts=[report_charts.cost_chart(lines)]),
             _scores(found),
             _agreement(found),
             _training(found),
@@ -72,8 +71,9 @@ def _in_words(estimate: Any) -> str:
 
 
 def _quality(found: Found) -> Section:
-    charts = report_charts.quality_charts(found.lines)
-    return Section("quality", "Quality", charts=charts, tables=[quality_table(found)])
+    of_all, *of_each = report_charts.quality_charts(found.lines)
+    charts = [of_all, report_charts.cost_chart(found.lines), *of_each]
+    return Section("quality", "Quality and cost", charts=charts, tables=[quality_table(found)])
 
 
 def _scores(found: Found) -> Section:

@@ -67,13 +67,13 @@ class Table:
 
     def markdown(self) -> str:
         """Returns the table as GitHub's Markdown."""
-        ruler = ["---" if self._is_words(place) else "---:" for place in range(len(self.columns))]
+        ruler = ["---" if self.is_words(place) else "---:" for place in range(len(self.columns))]
         lines = [self._words(_in_markdown), ruler, *self._body(_in_markdown)]
         return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
     def latex(self) -> str:
         """Returns the table as LaTeX, for the package booktabs."""
-        sides = "".join("l" if self._is_words(place) else "r" for place in range(len(self.columns)))
+        sides = "".join("l" if self.is_words(place) else "r" for place in range(len(self.columns)))
         head, *body = (" & ".join(line) + r" \\" for line in [self._words(_in_latex), *self._body(_in_latex)])
         lines = [
             rf"\begin{{tabular}}{{{sides}}}",
@@ -90,7 +90,8 @@ class Table:
         """Returns the table in every form, by the ending of its file."""
         return {"csv": self.csv(), "tex": self.latex(), "md": self.markdown()}
 
-    def _is_words(self, place: int) -> bool:
+    def is_words(self, place: int) -> bool:
+        """Whether a column holds words, which stand at its left."""
         return self.columns[place].decimals is None and not any(isinstance(row[place], Interval) for row in self.rows)
 
     def _words(self, escaped: Callable[[str], str]) -> list[str]:

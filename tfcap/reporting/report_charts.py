@@ -26,7 +26,7 @@ class Line:
 
     Attributes:
       quality: estimates with value, low and high of CIDEr by fraction; fraction 1 is all the data, where that was run.
-      minutes: the mean cost by fraction, scoring included.
+      minutes: the mean cost by fraction, scoring included; of all the data only where the method itself keeps them.
       curves: by fraction, then by name (`val_CIDEr`, `loss`), the mean over seeds in each epoch, NaN where none was.
       place: among the methods, which gives it its style.
       is_reference: it is random, which the others are compared with.
