@@ -27,8 +27,8 @@ def quality_table(found: Found) -> Table:
     return Table(
         "quality_by_fraction",
         "CIDEr x 100 by method and fraction",
-        "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images. With * there is one "
-        "seed, and the interval says nothing of others. A smaller fraction also has fewer steps where epochs are equal.",
+        "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images. With * there is "
+        "one seed, and the interval says nothing of others. Where epochs are equal, a smaller fraction has fewer steps.",
         [Column("method"), *(Column(f"{100 * fraction:g} %") for fraction in fractions)],
         rows,
     )
