@@ -28,7 +28,7 @@ def quality_table(found: Found) -> Table:
         "quality_by_fraction",
         "CIDEr x 100 by method and fraction",
         "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images. With * there is "
-        "one seed, and the interval says nothing of others. Where epochs are equal, a smaller fraction has fewer steps.",
+        "one seed, and the interval says nothing of others. With equal epochs a smaller fraction has fewer steps.",
         [Column("method"), *(Column(f"{100 * fraction:g} %") for fraction in fractions)],
         rows,
     )
