@@ -38,9 +38,7 @@ def main(argv: Sequence[str]) -> None:
     with progress_bar(len(parts), "parts", "part", over=parts) as bar:
         pages = [page_part(part, asked.pictures, data_dir) for part in bar]
     with refusal_explained(f"--out={out}"), atomic_folder(out) as folder:
-        write_page(
-            folder, asked.title, [f"Made by tfcap {tfcap.__version__} of {len(places)} folders or files."], pages
-        )
+        write_page(folder, asked.title, [f"Made by tfcap {tfcap.__version__}."], pages)
         write_json(folder / _MARK, {"tfcap": tfcap.__version__, "runs": list(places), "title": asked.title})
     for note in [section.samples.note for page in pages for section in page.sections if section.samples]:
         if note:
