@@ -19,6 +19,7 @@ from tfcap.command_settings import (
     ConvertSettings,
     EvaluateSettings,
     InspectSettings,
+    ReportSettings,
     ScoreSettings,
     SelectSettings,
     StudySettings,
@@ -34,6 +35,7 @@ _COMMANDS: dict[str, type] = {
     "convert": ConvertSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
+    "report": ReportSettings,
     "study": StudySettings,
 }
 
@@ -100,6 +102,7 @@ def parse_said(
     usage: str,
     of_run: Collection[str] = (),
     argument: str = "",
+    several: bool = False,
     also: Collection[str] = (),
 ) -> dict[str, Any]:
     """Returns the flags that were said, by name; raises as `parse` does.
@@ -108,6 +111,7 @@ def parse_said(
       of_run: flags of other groups that the command offers too; not said, they are as in the run that it reads.
       also: flags of other groups that the command offers too, with their own defaults.
       argument: what the one argument without a name is, returned under this name; "" where there must be none.
+      several: there may be more than one of these, and they are returned as a list.
     """
     offered = _offered(groups, [*of_run, *also])
     values = _define(offered, of_run)
@@ -122,7 +126,7 @@ def parse_said(
         ) from None
     except (absl_flags.Error, OSError) as error:
         raise InputError(str(error).replace("\n", " "), remedy="See --help.") from None
-    if argument and len(stray) != 1:
+    if argument and (not stray if several else len(stray) != 1):
         raise InputError(f"One {argument} must be named", received=" ".join(stray) or "none", remedy="See --help.")
     if stray and not argument:
         raise InputError(
@@ -130,7 +134,7 @@ def parse_said(
         )
     names = [field.name for fields in offered.values() for field in fields]
     said = {name: values[name].value for name in names if values[name].present}
-    return {**said, argument: stray[0]} if argument else said
+    return {**said, argument: stray if several else stray[0]} if argument else said
 
 
 def _help_text(values: absl_flags.FlagValues, offered: Mapping[str, list[dataclasses.Field[Any]]], usage: str) -> str:

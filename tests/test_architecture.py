@@ -33,8 +33,11 @@ ORDER = (
     ("scores",),
     ("experiment",),
     ("grid", "findings"),
-    ("study",),
-    ("main", "caption", "score", "select", "inspect", "convert", "evaluate"),
+    ("study", "found_cells"),
+    ("report_data",),
+    ("report_tables", "report_samples"),
+    ("report_parts",),
+    ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -14,6 +14,7 @@ from tfcap.command_settings import (
     ConvertSettings,
     EvaluateSettings,
     InspectSettings,
+    ReportSettings,
     ScoreSettings,
     SelectSettings,
     StudySettings,
@@ -41,6 +42,7 @@ OWN = {  # groups of one command
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "study": StudySettings,
+    "report": ReportSettings,
 }
 
 
@@ -126,6 +128,10 @@ def test_parsing_twice_does_not_add_up():
 def test_a_command_returns_what_was_said_and_its_argument():
     said = flags.parse_said(["program", "runs/x", "--out=a.png", "--seed=3"], ("inspect",), "", ("seed",), "run")
     assert said == {"out": "a.png", "seed": 3, "run": "runs/x"}
+    said = flags.parse_said(["program", "a", "--out=b", "c"], ("report",), "", argument="run", several=True)
+    assert said == {"out": "b", "run": ["a", "c"]}
+    with pytest.raises(InputError, match="One run must be named. Received: none"):
+        flags.parse_said(["program"], ("report",), "", argument="run", several=True)
     for arguments in ([], ["a", "b"]):
         with pytest.raises(InputError, match="One run must be named. Received: (none|a b)"):
             flags.parse_said(["program", *arguments], ("inspect",), "", argument="run")
@@ -196,7 +202,7 @@ print("code", code, sorted({{"tensorflow", "keras", "tensorflow_datasets", "skle
     "module",
     [
         *("tfcap.main", "tfrecords_builder", "tfcap.caption", "tfcap.score", "tfcap.select", "tfcap.inspect"),
-        *("tfcap.convert", "tfcap.evaluate", "tfcap.study"),
+        *("tfcap.convert", "tfcap.evaluate", "tfcap.study", "tfcap.report"),
     ],
 )
 @pytest.mark.parametrize(("argument", "code"), [("--help", 0), ("--nonsense", 2)])

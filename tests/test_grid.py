@@ -3,7 +3,7 @@
 import pytest
 
 from tfcap.errors import InputError
-from tfcap.grid import cells_of
+from tfcap.grid import cells_of, command_of
 
 
 def _names(*arguments):
@@ -61,3 +61,11 @@ def test_mistakes_are_one_line(arguments, words):
     with pytest.raises(InputError, match=words) as caught:
         cells_of(arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_the_command_of_a_grid_s_cells_gives_them_again():
+    asked = ["--mixture=loss:1,random:1;el2n:1", "--selector=mixed,random", "--fraction=0.5,1", "--seed=0,1"]
+    cells = {frozenset(cell.arguments) for cell in cells_of(asked)}
+    again = cells_of(command_of([sorted(arguments) for arguments in sorted(cells, key=sorted)]))
+    assert {frozenset(cell.arguments) for cell in again} == cells
+    assert command_of([["--seed=0", "--units=8"], ["--seed=1", "--units=8"]]) == ["--seed=0,1", "--units=8"]

@@ -47,6 +47,13 @@ class ConvertSettings(Group):
 
 
 @dataclasses.dataclass(frozen=True)
+class ReportSettings(Group):
+    out: str = field("report", unit="folder")
+    title: str = field("How much data, and which?", unit="text")
+    pictures: int = field(24, low=0, high=200, unit="pictures")
+
+
+@dataclasses.dataclass(frozen=True)
 class StudySettings(Group):
     out: str = field("", unit="folder")
     jobs: int = field(1, low=1, high=1024, unit="experiments")

@@ -13,10 +13,10 @@ from tfcap.errors import InputError
 from tfcap.files import read_json, refusal_explained, remove_partials, write_json
 from tfcap.models.contents import check_same
 from tfcap.results import RESULTS
-from tfcap.run_folder import provenance
+from tfcap.run_folder import EVALUATION, provenance
 from tfcap.settings import NEUTRAL, Settings
 
-DESCRIPTION, JOURNAL = "evaluation.json", "captions.jsonl"
+DESCRIPTION, JOURNAL = EVALUATION, "captions.jsonl"
 _FRESH = "Choose another --out, or start it afresh with --noresume."
 
 

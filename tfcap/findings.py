@@ -133,7 +133,7 @@ def _grouped(cells: Cells, value: Callable[[Mapping[str, Any]], Any]) -> Grouped
     found: Grouped = defaultdict(lambda: defaultdict(dict))
     for cell in cells.values():
         axes = cell["axes"]
-        found[_label(axes)][float(axes.get("fraction", 1))][axes.get("seed", "")] = value(cell)
+        found[method_of(axes)][float(axes.get("fraction", 1))][axes.get("seed", "")] = value(cell)
     return found
 
 
@@ -145,14 +145,15 @@ def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.array(list(by_seed.values()))
 
 
-def _label(axes: Mapping[str, str]) -> str:
+def method_of(axes: Mapping[str, str]) -> str:
+    """Returns the name of what a cell tries: its values on all axes but the fraction's and the seed's."""
     return " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
 
 
 def _relabelled(cells: Cells, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> dict[str, str]:
     """Returns the method that each method becomes with other axes; `full` is none of them."""
     several = [cell["axes"] for cell in cells.values() if cell["axes"].get("selector") != FULL]
-    return {_label(axes): _label(change(axes)) for axes in several}
+    return {method_of(axes): method_of(change(axes)) for axes in several}
 
 
 def _beside_full(cells: Cells, found: Grouped) -> list[tuple[str, dict[float, Any], dict[float, Any]]]:

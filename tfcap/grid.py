@@ -68,6 +68,20 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
     return list(found.values())
 
 
+def command_of(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the arguments of a grid that has these cells, perhaps among others; what `cells_of` undoes.
+
+    Args:
+      cells: the arguments of each, as `Cell` has them.
+    """
+    values: dict[str, dict[str, None]] = {}
+    for arguments in cells:
+        for argument in arguments:
+            name, _, value = argument.removeprefix("--").partition("=")
+            values.setdefault(name, {})[value] = None
+    return [f"--{name}=" + (";" if name in _OWN_COMMAS else ",").join(found) for name, found in values.items()]
+
+
 def _parsed(said: dict[str, str]) -> Settings:
     return flags.parse(["study", *(f"--{name}={value}" for name, value in said.items())])
 

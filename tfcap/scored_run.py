@@ -44,7 +44,7 @@ class ScoredRun:
             )
         described, self.fingerprints = description_of(self.path)
         self.settings = described.replace(**changes)
-        self.index = _index(self.settings, self.fingerprints, "train")
+        self.index = index_of(self.settings, self.fingerprints, "train")
         self.examples = _examples(self.settings, self.index)
         self.folder = self.path / "scores"
         names = [where.stem] if one else [name for name in registry.SCORES if (self.folder / f"{name}.json").exists()]
@@ -71,7 +71,7 @@ class ScoredRun:
         of_train = score_store.load(self.folder, "gradient_sketch-train", self.examples)
         if of_train is None:
             return {}
-        validation = _examples(self.settings, _index(self.settings, self.fingerprints, "validation"))
+        validation = _examples(self.settings, index_of(self.settings, self.fingerprints, "validation"))
         targets = score_store.load(self.folder, "gradient_sketch-validation", validation)
         if targets is None:
             return {}
@@ -97,7 +97,7 @@ def _examples(settings: Settings, index: RecordIndex) -> Examples:
     return Pairs(Records(index.folder, index.split, settings.data.limit))
 
 
-def _index(settings: Settings, fingerprints: Mapping[str, str], split: str) -> RecordIndex:
+def index_of(settings: Settings, fingerprints: Mapping[str, str], split: str) -> RecordIndex:
     """Returns the split with its fingerprint, which says more than any name, under --data_dir."""
     damaged, fingerprint = None, fingerprints[split]
     data_dir = Path(settings.data.data_dir).expanduser()

@@ -41,23 +41,28 @@ class Mask:
         write_json(folder / f"{name}.json", dict(self.about))
 
     @classmethod
-    def load(cls, folder: Path, name: str, examples: Examples) -> Mask:
-        """Returns the mask `name`; raises InputError if it is damaged or was made for other data."""
+    def read(cls, folder: Path, name: str) -> Mask:
+        """Returns the mask `name`, whatever data it was made for; raises InputError if it is damaged."""
         about = read_json(folder / f"{name}.json")
         path = folder / f"{name}.npz"
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-                ids, mask = arrays["ids"], arrays["mask"]
+                return cls(arrays["ids"], arrays["mask"], about)
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise InputError(f"The mask {path} is damaged ({error})", remedy="Delete it and run again.") from None
-        if about["fingerprint"] != examples.fingerprint or len(mask) != len(examples):
+
+    @classmethod
+    def load(cls, folder: Path, name: str, examples: Examples) -> Mask:
+        """Returns the mask `name`; raises InputError if it is damaged or was made for other data."""
+        found = cls.read(folder, name)
+        if found.about["fingerprint"] != examples.fingerprint or len(found.mask) != len(examples):
             raise InputError(
-                f"The mask {path} was made for other data",
+                f"The mask {folder / f'{name}.npz'} was made for other data",
                 received=f"fingerprint {examples.fingerprint[:12]}",
-                expected=f"fingerprint {about['fingerprint'][:12]}",
+                expected=f"fingerprint {found.about['fingerprint'][:12]}",
                 remedy="Select again on this data set.",
             )
-        return cls(ids, mask, about)
+        return found
 
     @property
     def positions(self) -> np.ndarray:

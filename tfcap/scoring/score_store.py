@@ -25,6 +25,21 @@ def describe(folder: Path, name: str, examples: Examples, about: Mapping[str, An
     write_json(folder / f"{name}.json", {"score": name, "fingerprint": examples.fingerprint, **about})
 
 
+def read(folder: Path, name: str) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Returns what `load` does, whatever data the scores are of; raises InputError if they are damaged."""
+    if not (folder / f"{name}.json").exists():
+        return None
+    about = read_json(folder / f"{name}.json")
+    path = folder / f"{name}.npy"
+    try:
+        scores = np.load(path, mmap_mode="r", allow_pickle=False)
+        return scores if scores.ndim > 1 else np.array(scores), about
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(
+            f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
+        ) from None
+
+
 def load(
     folder: Path, name: str, examples: Examples, choices: Mapping[str, Any] | None = None, axis: int = 0
 ) -> tuple[np.ndarray, dict[str, Any]] | None:
@@ -39,17 +54,10 @@ def load(
     Raises:
       InputError: they are damaged, scores of other data, or made by other choices.
     """
-    if not (folder / f"{name}.json").exists():
+    found = read(folder, name)
+    if found is None:
         return None
-    about = read_json(folder / f"{name}.json")
-    path = folder / f"{name}.npy"
-    try:
-        scores = np.load(path, mmap_mode="r", allow_pickle=False)
-        scores = scores if scores.ndim > 1 else np.array(scores)
-    except (OSError, EOFError, ValueError) as error:
-        raise InputError(
-            f"The score file {path} is damaged ({error})", remedy=f"Delete {path.stem}.json and run again."
-        ) from None
+    (scores, about), path = found, folder / f"{name}.npy"
     if about["fingerprint"] != examples.fingerprint or scores.shape[axis : axis + 1] != (len(examples),):
         raise InputError(
             f"The scores {path} were made for other data",

@@ -1,0 +1,105 @@
+"""A study's folder as `tfcap.study` leaves it, written without training: two methods, two seeds, all the data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tfcap.settings import Settings
+
+IMAGES = tuple(range(100, 112))
+HOSTILE = "</script><script>document.title = 'taken'</script><img src=x onerror=alert(1)> \u2028 \U0001f6b2 \u05e9"
+_TRAIN = 20
+_FINGERPRINTS = {split: f"{split}-fingerprint" for split in ("train", "validation", "test")}
+
+
+def write_study(out: Path, methods: tuple[str, ...] = ("random", "loss"), fractions=(0.25, 0.5), seeds=(0, 1)) -> Path:
+    """Writes study.json and the folders of its runs; the second method is better, and more data are."""
+    cells = {}
+    for seed in seeds:
+        points = [(method, fraction) for method in methods for fraction in fractions]
+        for method, fraction in [*points, ("full", 1.0)]:
+            name = f"full-s{seed}" if method == "full" else f"{method}-{fraction:g}-s{seed}"
+            place = methods.index(method) if method in methods else 0
+            values = np.random.default_rng([seed, place, int(100 * fraction)]).uniform(0, 0.4, len(IMAGES))
+            values = (values + fraction + 0.1 * place).round(4).tolist()
+            selection = {} if method == "full" else {"selector": method}
+            arguments = [*(f"--{flag}={value}" for flag, value in selection.items()), f"--fraction={fraction:g}"]
+            cells[name] = {
+                "axes": {"seed": str(seed), "selector": method, "fraction": f"{fraction:g}"},
+                "arguments": [*arguments, f"--seed={seed}"],
+                "metrics": _metrics(values, fraction, method),
+                "per_image": {"CIDEr": values},
+                "seconds": 60.0,
+                "finished": "2026-01-02T03:04:05+00:00",
+                "git_commit": "abc",
+                "versions": {"tfcap": "0.1.0"},
+                "processor": "a processor",
+            }
+            settings = Settings().replace(fraction=fraction, seed=seed, data_dir=str(out / "gone"))
+            write_run(out / "runs" / name, settings, values, _captions(method, seed), method)
+    (out / "study.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    return out
+
+
+def write_run(
+    folder: Path, settings: Settings, values: list[float], captions: list[str], method: str = "random"
+) -> Path:
+    """Writes the folder of a finished run."""
+    fraction, seed = settings.selection.fraction, settings.run.seed
+    (folder / "masks").mkdir(parents=True)
+    (folder / "scores").mkdir()
+    _json(
+        folder / "experiment.json",
+        {
+            "settings": settings.to_json(),
+            "fingerprints": _FINGERPRINTS,
+            "command": ["main.py", f"--fraction={fraction:g}", f"--seed={seed}"],
+            "started": "2026-01-02T03:04:05+00:00",
+            "versions": {"tfcap": "0.1.0"},
+            "git_commit": "abc",
+        },
+    )
+    history = {"loss": [3.0, 2.0, 1.0], "val_CIDEr": [None, 0.5, fraction], "learning_rate": [1e-3, 1e-3, 0.0]}
+    _json(folder / "history.json", history)
+    _json(folder / "metrics.json", _metrics(values, fraction, method))
+    _json(folder / "per_image.json", {"image_id": IMAGES, "CIDEr": values})
+    _json(
+        folder / "captions.json", [{"image_id": i, "caption": text} for i, text in zip(IMAGES, captions, strict=True)]
+    )
+    kept = np.zeros(_TRAIN, bool)
+    kept[(np.arange(int(fraction * _TRAIN)) + (10 if method == "loss" else 0)) % _TRAIN] = True
+    np.savez(folder / "masks" / f"{method}-{fraction:g}.npz", ids=np.flatnonzero(kept), mask=kept)
+    about = {"selector": method, "fraction": fraction, "seed": seed, "fingerprint": _FINGERPRINTS["train"]}
+    _json(folder / "masks" / f"{method}-{fraction:g}.json", about)
+    np.save(folder / "scores" / "loss.npy", np.linspace(0, 3 + seed, _TRAIN, dtype=np.float32))
+    _json(folder / "scores" / "loss.json", {"unit": "nats per token", "fingerprint": _FINGERPRINTS["train"]})
+    return folder
+
+
+def _metrics(values: list[float], fraction: float, method: str) -> dict:
+    return {
+        "BLEU-1": {"value": 0.5, "low": 0.4, "high": 0.6},
+        "METEOR": None,
+        "METEOR_missing": "METEOR needs Java.",
+        "CIDEr": {"value": float(np.mean(values)), "low": 0.1, "high": 0.9},
+        "tokenizer": "ptb-regex",
+        "examples_total": _TRAIN,
+        "examples_kept": int(fraction * _TRAIN),
+        "train_seconds": 120 * fraction,
+        "scoring_seconds": 60.0 if method == "loss" else 0.0,
+        "features_seconds": 0,
+    }
+
+
+def _captions(method: str, seed: int) -> list[str]:
+    """Returns a caption of each image; the first is hostile, and one method alone sees a bicycle on one picture."""
+    captions = [f"a {method} caption of {image} in study {seed}" for image in IMAGES]
+    captions[0] = HOSTILE
+    if method == "loss":
+        captions[3] = "a red bicycle"
+    return captions
+
+
+def _json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
