@@ -2,6 +2,8 @@
 
 HELP = {
     "epochs": "Training epochs; each kept image is seen once an epoch with one of its captions.",
+    "budget_steps": "Takes as many optimizer steps as all of the train split would in --epochs, whatever part of it is"
+    " kept, and validates as often; by itself a smaller part has fewer steps.",
     "batch_size": "Images of one optimizer step.",
     "learning_rate": "Peak learning rate of AdamW, reached after warm-up and followed by a cosine to zero.",
     "weight_decay": "Decoupled weight decay of AdamW.",

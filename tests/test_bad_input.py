@@ -561,6 +561,9 @@ KINDS = {
     ),
     "drawing with beams": Kind("without beams.*--temperature=1 --beams=4", _changed(temperature=1, beams=4)),
     "a nucleus and no drawing": Kind("none is drawn.*--top_p=0.5", _changed(top_p=0.5)),
+    "a budget and what is tracked": Kind(
+        "--track is of whole epochs.*--budget_steps --track=loss", _changed(budget_steps=True, track="loss")
+    ),
     # What would have no effect.
     "units of a transformer": Kind(
         "--units would have no effect.*--units=8 --model=git.*resnet50_lstm", _changed(model="git")

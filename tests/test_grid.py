@@ -25,6 +25,11 @@ def test_everything_kept_is_one_cell_a_seed_whatever_selects():
     assert len(cells) == 6
 
 
+def test_two_protocols_have_one_cell_of_all_the_data():
+    names = _names("--budget_steps=false,true", "--fraction=0.5,1", "--seed=3,4")
+    assert names == [f"{name}-s{seed}" for seed in (3, 4) for name in ("nobudget_steps-0.5", "full", "budget_steps-0.5")]
+
+
 def test_a_cell_s_settings_are_those_of_its_command_line():
     (one, other) = cells_of(["--noexport", "--attention=true", "--dropout=0.1,0.2", "--mixture=loss:0.5,random:0.5"])
     assert (one.settings.model.dropout, other.settings.model.dropout) == (0.1, 0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,7 @@ def train(prep: Preparation, mask: Mask) -> None:
         prep.settings.training.epochs,
         prep.folder / "checkpoints",
         track,
+        steps=_budget(prep),
         validate=validation.run,
         log=validation.log,
         title=f"training {parameters_in_words(model.parameters_trained, model.parameters)}",
@@ -123,6 +125,13 @@ def train(prep: Preparation, mask: Mask) -> None:
             prep.folder / "history.json", {**progress.history, "steps": progress.step, "seconds": progress.seconds}
         )
     prep.replicas.barrier()
+
+
+def _budget(prep: Preparation) -> int:
+    """Returns how many steps --budget_steps takes, or 0 for as many as --epochs make of what is kept."""
+    training = prep.settings.training
+    every = math.ceil(len(prep.records["train"]) / training.batch_size)
+    return training.epochs * every if training.budget_steps else 0
 
 
 def _with_best_weights(prep: Preparation, model: Captioner) -> Captioner:
@@ -157,13 +166,12 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
     scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in prep.plan.files]
     # Where there are several scores, one captioner gives them all.
     scoring = max((one["train_seconds"] for one in scored), default=0.0) + sum(one["pass_seconds"] for one in scored)
-    images = len(np.unique(prep.examples["train"].images[mask.positions]))
     return {
         "level": prep.settings.selection.level,
         "examples_total": len(mask.mask),
         "examples_kept": kept,
         "steps_per_second": steps / seconds if seconds else None,
-        "images_per_second": prep.settings.training.epochs * images / seconds if seconds else None,
+        "images_per_second": history["images_per_second"][-1] or None,
         "train_seconds": seconds,
         "scoring_seconds": scoring,
         "features_seconds": prep.features_seconds,

@@ -13,7 +13,7 @@ from tfcap.evaluation.comparisons import Difference, differences, holm
 from tfcap.evaluation.costs import late_rise, relative_cost
 from tfcap.evaluation.crossed import Estimate, mean_over_seeds
 from tfcap.evaluation.learning_curve import Reached, reached
-from tfcap.grid import OF_SELECTION
+from tfcap.grid import OF_SELECTION, word_of
 
 Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
 BASELINE, FULL = "random", "full"
@@ -147,7 +147,7 @@ def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def method_of(axes: Mapping[str, str]) -> str:
     """Returns the name of what a cell tries: its values on all axes but the fraction's and the seed's."""
-    return " ".join(word for name, word in axes.items() if name not in ("seed", "fraction")) or "all cells"
+    return " ".join(word_of(name, value) for name, value in axes.items() if name not in ("seed", "fraction")) or "all cells"
 
 
 def _relabelled(cells: Cells, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> dict[str, str]:

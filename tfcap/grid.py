@@ -19,8 +19,11 @@ from tfcap.errors import InputError
 from tfcap.settings import Settings
 
 _OWN_COMMAS = ("track", "mixture", "score_epochs")
-# Which flags say how something is kept; of no meaning where everything is.
-OF_SELECTION = ("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets")
+# Which flags say how something is kept, and for how many steps; of no meaning where everything is.
+OF_SELECTION = (
+    *("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
+    "budget_steps",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,11 @@ def command_of(cells: Sequence[Sequence[str]]) -> list[str]:
     return [f"--{name}=" + (";" if name in _OWN_COMMAS else ",").join(found) for name, found in values.items()]
 
 
+def word_of(name: str, value: str) -> str:
+    """Returns a value on the axis of a flag as it is named in cells and tables: itself, or the switch that it sets."""
+    return {"true": name, "false": f"no{name}"}.get(value, value)
+
+
 def _parsed(said: dict[str, str]) -> Settings:
     return flags.parse(["study", *(f"--{name}={value}" for name, value in said.items())])
 
@@ -111,5 +119,5 @@ def _name(axes: dict[str, str]) -> str:
     if axes.get("selector") == "full":
         axes = {name: value for name, value in axes.items() if name != "fraction"}
     order = sorted(axes, key=lambda name: (name == "seed", name != "selector"))
-    words = [f"s{axes[name]}" if name == "seed" else axes[name] for name in order]
+    words = [f"s{axes[name]}" if name == "seed" else word_of(name, axes[name]) for name in order]
     return re.sub(r"[^\w.,:+-]+", "_", "-".join(words)) or "only"

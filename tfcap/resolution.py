@@ -132,6 +132,12 @@ def _check_together(values: Values) -> None:
 
 def _check_training(values: Values) -> None:
     """Raises InputError where what is to train, and on what, is contradictory."""
+    if values["budget_steps"] and values["track"]:
+        raise InputError(
+            "The last of as many epochs as --budget_steps takes may be a part of one, and --track is of whole epochs",
+            received=f"--budget_steps --track={values['track']}",
+            expected="one of the two",
+        )
     frozen = values["freeze_encoder"]
     if frozen != (values["train"] not in _ENCODER_TRAINS):
         raise InputError(

@@ -21,7 +21,7 @@ from tfcap.settings import NEUTRAL, Settings
 # itself, and what evaluates the experiment's own captioner is no part of it.
 _NOT_OF_SCORES = (
     *("selector", "fraction", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
-    *("class_balanced", "model", "epochs", "proxy_epochs", "validate_every", "track"),
+    *("class_balanced", "model", "epochs", "proxy_epochs", "validate_every", "track", "budget_steps"),
 )
 
 

@@ -104,6 +104,7 @@ class ModelSettings(Group):
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings(Group):
     epochs: int = field(None, low=1, high=100_000, unit="passes over the kept images, one caption each")
+    budget_steps: bool = field(False)
     batch_size: int = field(None, low=1, high=1_000_000, unit="images over all replicas")
     learning_rate: float = field(1e-3, low=0, open_low=True, high=100)
     weight_decay: float = field(0.01, low=0, high=100)

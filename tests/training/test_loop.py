@@ -25,7 +25,7 @@ _RECORDS = 10
 TRACK = ("loss", "gradient_norm", "forgetting", "aum")
 
 
-def _training(folder, epochs=2, features=None, validate=None, log=None, track=(), kept=_RECORDS, **values):
+def _training(folder, epochs=2, features=None, validate=None, log=None, track=(), kept=_RECORDS, steps=0, **values):
     """Ten records in batches of four: three steps an epoch."""
     records = ToyRecords(_RECORDS)
     tokenizer = WordTokenizer(["<pad>", "<begin>", "<end>", "<unk>", "word0", "word1", "and"], max_tokens=6)
@@ -38,7 +38,7 @@ def _training(folder, epochs=2, features=None, validate=None, log=None, track=()
     replicas = connect(TrainingSettings(strategy="single"))
     model = captioner(dropout=0.3)
     tracking = tracking_of(track, model, settings.selection) if track else None
-    return Training(model, batches, settings, epochs, replicas, folder, validate, log, tracking=tracking)
+    return Training(model, batches, settings, epochs, replicas, folder, validate, log, tracking=tracking, steps=steps)
 
 
 def _parameters(training):
@@ -60,6 +60,23 @@ def test_validation_picks_the_best_checkpoint(tmp_path):
     _training(tmp_path, epochs=4, validate=lambda: next(scores), validate_every=1).run()
     assert checkpoint.find(tmp_path, checkpoint.BEST).name == "step-00000006"
     assert checkpoint.find(tmp_path).name == "step-00000012"
+
+
+def test_so_many_steps_whatever_the_epochs_and_as_many_validations(tmp_path):
+    scores = iter([{"val_loss": 1.0, "val_CIDEr": value} for value in (0.5, 0.7)])
+    training = _training(tmp_path, validate=lambda: next(scores), validate_every=1, kept=6, steps=7)
+    progress = training.run()  # two steps an epoch: three epochs and a half
+    assert (progress.step, progress.epoch, progress.best) == (7, 4, 0.7)
+    assert progress.history["val_CIDEr"] == [None, 0.5, None, 0.7]
+    assert progress.history["learning_rate"][-1] == 0.0 < progress.history["learning_rate"][-2]
+    assert progress.history["images_per_second"][-1] == pytest.approx((3 * 6 + 4) / progress.seconds)
+
+
+def test_so_many_steps_are_those_of_a_training_of_whole_epochs(tmp_path):
+    by_epochs, by_steps = _training(tmp_path / "epochs"), _training(tmp_path / "steps", epochs=1, steps=6)
+    by_epochs.run()
+    by_steps.run()
+    np.testing.assert_array_equal(_parameters(by_steps), _parameters(by_epochs))
 
 
 class _Stop(Exception):
@@ -92,6 +109,16 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path):
     np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
     for name in ("loss", "gradient_norm", "learning_rate"):
         assert resumed.progress.history[name] == whole.progress.history[name]
+
+
+def test_an_interrupted_last_part_of_an_epoch_goes_on_where_it_was(tmp_path):
+    whole = _training(tmp_path / "whole", steps=5)
+    whole.run()
+    _stop(_training(tmp_path / "parts", checkpoint_every=1, steps=5), 4)
+    resumed = _training(tmp_path / "parts", checkpoint_every=1, steps=5)
+    assert resumed.run().step == 5
+    np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
+    assert _training(tmp_path / "parts", steps=5).run().step == 5
 
 
 def test_tracking_changes_nothing_and_gives_each_kept_example_a_number_an_epoch(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -54,12 +55,13 @@ class Progress:
 
 
 class Training:
-    """One training of one model, up to `epochs`, from the start or from its last checkpoint.
+    """One training of one model, up to `epochs` or `steps`, from the start or from its last checkpoint.
 
     Args:
       model: built inside `replicas.strategy.scope()`.
       batches: one epoch after another.
       settings: of the experiment; `epochs` overrides its own for a proxy.
+      steps: in place of epochs, of which the last may then be a part of one; validated as often as in `epochs`.
       folder: of the checkpoints.
       validate: returns the validation scores; "CIDEr" among them picks the best checkpoint.
       log: is told (step, scalars) every few steps.
@@ -83,11 +85,14 @@ class Training:
         log: Log | None = None,
         title: str = "training",
         tracking: Tracking | None = None,
+        steps: int = 0,
     ) -> None:
-        self.model, self.batches, self.settings, self.epochs = model, batches, settings, epochs
+        self.model, self.batches, self.settings = model, batches, settings
         self.replicas, self.folder, self.validate, self.log, self.title = replicas, folder, validate, log, title
         training = settings.training
-        self.total_steps = epochs * batches.steps_per_epoch
+        self.total_steps = steps or epochs * batches.steps_per_epoch
+        self.epochs = math.ceil(self.total_steps / batches.steps_per_epoch)
+        self.validate_every = max(1, round((training.validate_every or 1) * self.epochs / epochs))
         with replicas.strategy.scope():
             self.optimizer = optimizer_of(settings, self.total_steps)
             self.optimizer.build(model.trainable_variables)
@@ -101,7 +106,7 @@ class Training:
             tracking=tracking,
         )
         self.progress = Progress()
-        shape = (epochs, len(batches.inputs.records))
+        shape = (self.epochs, len(batches.inputs.records))
         self.dynamics = {name: np.full(shape, np.nan, np.float32) for name in (tracking.names if tracking else ())}
         if replicas.is_chief:
             checkpoint.tidy(folder)
@@ -113,7 +118,8 @@ class Training:
     @property
     def images_per_second(self) -> float:
         """Kept images trained on per second of stepping."""
-        seen = self.progress.epoch * len(self.batches.positions) + self.progress.step_in_epoch * self.batches.batch_size
+        epochs, steps = divmod(self.progress.step, self.batches.steps_per_epoch)
+        seen = epochs * len(self.batches.positions) + steps * self.batches.batch_size
         return seen / self.progress.seconds if self.progress.seconds else 0.0
 
     def run(self, until: int | None = None) -> Progress:
@@ -132,7 +138,7 @@ class Training:
         progress, every = self.progress, self.settings.training.checkpoint_every
         steps = self.batches.epoch(progress.epoch, progress.step_in_epoch)
         began = time.perf_counter()
-        for batch in steps:
+        for batch in itertools.islice(steps, self.total_steps - progress.step):
             seen = {name: array for name, array in batch.items() if name != "position"}
             means = self._step(self.replicas.split(seen), tf.constant(progress.step))
             loss, norm, tracked = float(means[0]), float(means[1]), means[2:]
@@ -153,7 +159,8 @@ class Training:
             bar.set_postfix_str(f"loss {loss:.3f}, {self.images_per_second:.0f} images/s", refresh=False)
             if self.log and progress.step % self.LOG_EVERY == 0:
                 self.log(progress.step, self._scalars(loss, norm))
-            if every and progress.step % every == 0 and progress.step_in_epoch < self.batches.steps_per_epoch:
+            is_last = progress.step_in_epoch == self.batches.steps_per_epoch or progress.step == self.total_steps
+            if every and progress.step % every == 0 and not is_last:
                 self._save(best=False)
         self._end_epoch()
 
@@ -180,7 +187,7 @@ class Training:
         progress.record("images_per_second", self.images_per_second)
         best = False
         if self.validate is not None:
-            validates = last or progress.epoch % (self.settings.training.validate_every or 1) == 0
+            validates = last or progress.epoch % self.validate_every == 0
             scores: dict[str, float] = self.validate() if validates else {}
             for name in ("val_loss", "val_CIDEr"):
                 progress.record(name, scores.get(name))
