@@ -147,7 +147,8 @@ def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def method_of(axes: Mapping[str, str]) -> str:
     """Returns the name of what a cell tries: its values on all axes but the fraction's and the seed's."""
-    return " ".join(word_of(name, value) for name, value in axes.items() if name not in ("seed", "fraction")) or "all cells"
+    words = [word_of(name, value) for name, value in axes.items() if name not in ("seed", "fraction")]
+    return " ".join(words) or "all cells"
 
 
 def _relabelled(cells: Cells, change: Callable[[Mapping[str, str]], Mapping[str, str]]) -> dict[str, str]:
