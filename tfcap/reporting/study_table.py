@@ -14,7 +14,7 @@ def study_table(found: Mapping[str, Mapping[float, Any]]) -> str:
     Args:
       found: estimates with value, low, high and seeds, by method and fraction.
     """
-    lines = _lines("CIDEr x 100", {method: _in_words(row, _words) for method, row in found.items()})
+    lines = _lines("CIDEr x 100", found, _words)
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
     return "\n".join([*lines, note])
@@ -22,21 +22,14 @@ def study_table(found: Mapping[str, Mapping[float, Any]]) -> str:
 
 def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
-    return "\n".join(
-        _lines(
-            "wrong, in %", {method: _in_words(row, lambda part: f"{100 * part:.1f}") for method, row in found.items()}
-        )
-    )
+    return "\n".join(_lines("wrong, in %", found, lambda part: f"{100 * part:.1f}"))
 
 
-def _in_words(row: Mapping[float, Any], words: Callable[[Any], str]) -> dict[float, str]:
-    return {fraction: words(value) for fraction, value in row.items()}
-
-
-def _lines(title: str, found: Mapping[str, Mapping[float, str]]) -> list[str]:
+def _lines(title: str, found: Mapping[str, Mapping[float, Any]], words: Callable[[Any], str]) -> list[str]:
     fractions = sorted({fraction for row in found.values() for fraction in row})
     rows = [[title, *(f"{100 * fraction:g} %" for fraction in fractions)]]
-    rows += [[method, *(row.get(fraction, ABSENT) for fraction in fractions)] for method, row in found.items()]
+    for method, row in found.items():
+        rows.append([method, *(words(row[fraction]) if fraction in row else ABSENT for fraction in fractions)])
     return aligned(rows, "<" + ">" * len(fractions))
 
 
