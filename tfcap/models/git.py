@@ -54,6 +54,7 @@ class GITShape:
 
 SHAPES = {
     "tiny": GITShape(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2),
+    "mini": GITShape(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4),
     "small": GITShape(hidden_size=256, intermediate_size=1024, num_hidden_layers=4, num_attention_heads=4),
     "base": GITShape(),  # that of git-base, and of git-large, whose image tower alone is larger
 }

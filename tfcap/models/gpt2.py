@@ -68,6 +68,7 @@ class GPT2Shape:
 
 SHAPES = {
     "tiny": GPT2Shape(n_positions=128, n_embd=64, n_layer=2, n_head=2),
+    "mini": GPT2Shape(n_positions=256, n_embd=128, n_layer=4, n_head=4),
     "small": GPT2Shape(n_positions=256, n_embd=256, n_layer=4, n_head=4),
     "base": GPT2Shape(),  # that of the smallest published one: 124 million weights
     "large": GPT2Shape(n_embd=1024, n_layer=24, n_head=16),  # gpt2-medium: 355 million
