@@ -63,7 +63,7 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
       InputError: the captioner cannot be had or not be used like this, the split is empty, or --out is of another
         evaluation.
     """
-    settings = _settings(asked, said)
+    settings = settings_of(asked, said)
     from tfcap.evaluation_folder import EvaluationFolder  # TensorFlow is imported only when it is needed
 
     folder = EvaluationFolder(asked, settings)
@@ -99,7 +99,7 @@ def _check_direct(model: str | None) -> None:
         )
 
 
-def _settings(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
+def settings_of(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
     """Returns the settings of data, decoding and run, and of the captioner if it is one of ours."""
     ours = asked.model in registry.CAPTIONERS
     if ours and asked.prompt:
