@@ -248,6 +248,12 @@ def test_every_preset_of_an_evaluation_lacks_a_source_and_a_place_alone(path, mo
     assert seen[0].data.source == "SOURCE" and seen[0] == seen[0].resolve()
 
 
+def test_the_runs_of_two_presets_have_two_folders():
+    experiments = [path for path in PRESETS if "python -m tfcap.main" in path.read_text(encoding="utf-8")]
+    folders = [cells_of([f"--flagfile={path}"])[0].settings.resolve().run.run_dir for path in experiments]
+    assert len(folders) > 10 and len(set(folders)) == len(folders)
+
+
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
 def test_every_preset_says_what_it_is_and_names_its_command(path):
     comments = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
