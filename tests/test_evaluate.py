@@ -238,6 +238,7 @@ def test_a_captioner_of_keras_hub_goes_on_where_it_was(command, tmp_path, monkey
     assert len(read_json(tmp_path / "whole" / "captions.json")) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_process_that_is_killed_twice_finds_the_same(whole, command, tmp_path):
     """By the signal that nothing can catch."""
