@@ -18,7 +18,7 @@ from keras import ops
 
 from tfcap.errors import InputError
 from tfcap.models.transformer_shapes import ImageShape
-from tfcap.models.weight_table import Row, bias_of_heads, into_heads, linear, norm, out_of_heads, row
+from tfcap.models.weight_table import Row, attention, linear, norm
 
 Tensor = Any
 
@@ -188,15 +188,7 @@ def block_rows(block: Any, prefix: str, names: Mapping[str, str]) -> list[Row]:
     Args:
       names: what the checkpoint calls `query`, `key`, `value`, `output`, the norms and the dense layers.
     """
-    attention, heads, rows = block.attention, block.num_heads, []
-    for part in ("query", "key", "value"):
-        layer = getattr(attention, f"{part}_dense")
-        rows += [row(f"{prefix}{names[part]}.weight", layer.kernel, into_heads(heads))]
-        if layer.bias is not None:
-            rows += [row(f"{prefix}{names[part]}.bias", layer.bias, bias_of_heads(heads))]
-    out = attention.output_dense
-    rows += [row(f"{prefix}{names['output']}.weight", out.kernel, out_of_heads(heads))]
-    rows += [row(f"{prefix}{names['output']}.bias", out.bias)]
+    rows = attention(block.attention, block.num_heads, prefix, names)
     for kind, parts in ((norm, ("layer_norm_1", "layer_norm_2")), (linear, ("dense_1", "dense_2"))):
         rows += [one for part in parts for one in kind(f"{prefix}{names[part]}", getattr(block, part))]
     return rows
