@@ -99,6 +99,16 @@ def _shard_of_others(folder):
     save_file({"stranger": TENSORS["layer.0"]}, folder / next(iter(_shard(folder).values())))
 
 
+def _shards_that_overlap(folder):
+    shards = _shard(folder)
+    save_file({name: TENSORS[name] + 1 for name in list(TENSORS)[1:]}, folder / shards["layer.2"])
+
+
+def _index_of_the_other_shard(folder):
+    shards = _shard(folder)
+    _index(folder, dict(zip(shards, reversed(shards.values()), strict=True)))
+
+
 def _index_of_elsewhere(folder):
     _index(folder, dict.fromkeys(_shard(folder), "../model.safetensors"))
 
@@ -113,7 +123,15 @@ DAMAGE = {
     "cut at its end": (lambda folder: _cut(folder / "model.safetensors", -5), "damaged or is no safetensors file"),
     "empty": (lambda folder: _cut(folder / "model.safetensors", 0), "damaged or is no safetensors file"),
     "a shard gone": (_shard_gone, "lacks shards.*no model-00001-of-00002.safetensors"),
-    "a shard of others": (_shard_of_others, "do not hold what.*without layer.0, layer.1, and besides stranger"),
+    "a shard of others": (
+        _shard_of_others,
+        "do not hold what.*without layer.0 in .*00001.*, layer.1 in .*besides stranger in .*00001",
+    ),
+    "shards that overlap": (_shards_that_overlap, "without none, and besides layer.1 in .*00002.*each once"),
+    "an index of the other shard": (
+        _index_of_the_other_shard,
+        "without layer.0 in .*00002.*besides layer.0 in .*00001",
+    ),
     "an index of elsewhere": (_index_of_elsewhere, "is no index of shards"),
     "an empty index": (lambda folder: (_shard(folder), _index(folder, {})), "is no index of shards"),
 }

@@ -42,9 +42,9 @@ class Checkpoint:
         self.folder, self.origin = folder, origin
         self.config: dict[str, Any] = self._json("config.json")
         self._files = _weight_files(folder)
-        self._opened = {path: opened(path) for path in self._files}
-        self._where = {name: file for file in self._opened.values() for name in file.keys()}  # noqa: SIM118
-        self._check_index()
+        files = {path.name: opened(path) for path in self._files}
+        self._check_index({(name, place) for place, file in files.items() for name in file.keys()})  # noqa: SIM118
+        self._where = {name: file for file in files.values() for name in file.keys()}  # noqa: SIM118
         self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._where.items()}
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -56,15 +56,16 @@ class Checkpoint:
             )
         return _read(self.folder / name)
 
-    def _check_index(self) -> None:
-        """Raises InputError unless the shards hold exactly the tensors that their index names."""
+    def _check_index(self, held: set[tuple[str, str]]) -> None:
+        """Raises InputError unless the tensors, each with its file, are those that the index of shards names."""
         if not (self.folder / _INDEX).is_file() or (self.folder / _WHOLE).is_file():
             return
-        named = set(_weight_map(self.folder))
-        if named != set(self._where):
+        named = set(_weight_map(self.folder).items())
+        if named != held:
+            missing, besides = ([f"{name} in {file}" for name, file in pairs] for pairs in (named - held, held - named))
             raise InputError(
                 f"The shards of {self.origin} do not hold what {_INDEX} names",
-                received=f"without {some(named - set(self._where))}, and besides {some(set(self._where) - named)}",
+                received=f"without {some(missing)}, and besides {some(besides)}",
                 expected="the tensors of the index, each once",
             )
 
