@@ -121,6 +121,7 @@ def test_what_old_checkpoints_say_and_hold_besides(folder, tmp_path):
         ({"vision_config": {**VISION, "num_hidden_layers": 0}}, "describes no CLIP.*num_hidden_layers=0"),
         ({"vision_config": {**VISION, "hidden_act": "relu"}}, "hidden_act='relu'.*quick_gelu or gelu"),
         ({"vision_config": {**VISION, "num_attention_heads": 5}}, "hidden_size=12 and num_attention_heads=5"),
+        ({"vision_config": {**VISION, "num_channels": 1}}, "describes no CLIP.*num_channels=1"),
         ({"vision_config": {**VISION, "patch_size": 5}}, "image_size=16 and patch_size=5"),
         ({"vision_config": {**VISION, "num_hidden_layers": 3}}, "missing: vision_model.encoder.layers.2.*and 10 more"),
         ({"text_config": {**TEXT, "num_hidden_layers": 1}}, "missing: none; left over: text_model.encoder.layers.1"),

@@ -105,6 +105,7 @@ def test_what_is_not_known_of_a_checkpoint_is_an_error(tower, tmp_path):
         ({"model_type": "vision-encoder-decoder", "encoder": {"model_type": "swin"}}, "is no ViT.*model_type 'swin'"),
         ({"model_type": "vision-encoder-decoder"}, "is no ViT.*model_type None"),
         ({"qkv_bias": 1}, "describes no ViT.*qkv_bias=1.*true or false"),
+        ({"num_channels": 1}, "describes no ViT.*num_channels=1. Expected: num_channels=3"),
         ({"hidden_act": "relu"}, "describes no ViT.*hidden_act='relu'.*quick_gelu or gelu"),
         ({"layer_norm_eps": 0.0}, "describes no ViT.*layer_norm_eps=0.0.*float above 0"),
         ({"patch_size": 5}, "describes no ViT.*image_size=16 and patch_size=5"),

@@ -17,6 +17,7 @@ class ImageShape:
     """A vision transformer of a config.json, under its names; what is not said there is ViT-B/16."""
 
     FAMILY: ClassVar[str] = "ViT"
+    ONLY: ClassVar[Mapping[str, tuple[Any, ...]]] = {"num_channels": (3,)}
 
     hidden_size: int = 768
     intermediate_size: int = 3072
