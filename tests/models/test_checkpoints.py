@@ -154,6 +154,27 @@ def test_numbers_that_are_not_finite_and_whole_numbers_are_refused(folder):
             found.tensor(name)
 
 
+def test_how_images_are_prepared_is_read_as_transformers_5_and_older_ones_write_it(folder):
+    def found(**files):
+        for name, content in files.items():
+            (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        return open_checkpoint(str(folder), "weights").preprocessing()
+
+    assert found() == {}
+    assert found(processor_config={"processor_class": "CLIPProcessor"}) == {}
+    assert found(preprocessor_config={"image_mean": 1}) == {"image_mean": 1}
+    assert found(processor_config={"image_processor": {"image_mean": 2}}) == {"image_mean": 2}
+    with pytest.raises(InputError, match="cannot be prepared as .* says. Received: image_processor='CLIP'"):
+        found(processor_config={"image_processor": "CLIP"})
+
+
+@pytest.mark.parametrize("name", ["do_rescale", "do_normalize"])
+def test_images_that_are_not_rescaled_or_normalised_are_refused(folder, name):
+    (folder / "preprocessor_config.json").write_text(json.dumps({name: False}), encoding="utf-8")
+    with pytest.raises(InputError, match=f"Received: {name}=false. Expected: pixels that are rescaled and normalised"):
+        open_checkpoint(str(folder), "weights").preprocessing()
+
+
 @pytest.mark.parametrize("where", ["", "/absent", "hf://", "hf://a/b/c", "hf://a b"])
 def test_a_place_that_is_none_is_an_error(where):
     with pytest.raises(InputError, match=rf"--weights={where}.*Expected: .*hf://user/name"):

@@ -146,6 +146,14 @@ def test_colours_that_cannot_be_are_an_error(folder, tmp_path, colours):
         pretrained(str(other))
 
 
+def test_colours_that_transformers_5_writes_are_those_of_both_towers(folder, tmp_path):
+    other = write_clip(tmp_path / "other", load_file(folder / "model.safetensors"))
+    said = {"image_processor": {"image_mean": [0.5, 0.25, 0], "image_std": [1, 1, 0.5]}}
+    (other / "processor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    for vision in (pretrained(str(other)).model.vision, _encoder(other).vision):
+        assert vision.mean.tolist() == [0.5, 0.25, 0] and vision.deviation.tolist() == [1, 1, 0.5]
+
+
 # As the encoder of a captioner.
 
 

@@ -82,8 +82,27 @@ class Checkpoint:
         return found
 
     def optional_json(self, name: str) -> dict[str, Any]:
-        """Returns what a file such as preprocessor_config.json holds; nothing where the checkpoint has none."""
+        """Returns what a file such as generation_config.json holds; nothing where the checkpoint has none."""
         return _read(self.folder / name) if (self.folder / name).is_file() else {}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how images are prepared, in the words of preprocessor_config.json; nothing where that is not said.
+
+        As in transformers 5, a part of processor_config.json goes before that file.
+
+        Raises:
+          InputError: pixels are not rescaled or not normalised, which is not covered.
+        """
+        said = self.optional_json("processor_config.json").get("image_processor")
+        said = self.optional_json("preprocessor_config.json") if said is None else said
+        off = [name for name in ("do_rescale", "do_normalize") if isinstance(said, dict) and said.get(name) is False]
+        if off or not isinstance(said, dict):
+            raise InputError(
+                f"Images cannot be prepared as {self.origin} says",
+                received=" and ".join(f"{name}=false" for name in off) or f"image_processor={said!r}",
+                expected="pixels that are rescaled and normalised",
+            )
+        return said
 
     def hash(self) -> str:
         """Returns a digest of the configuration and of every weight file."""
