@@ -23,7 +23,7 @@ from tfcap.models.cached_blocks import empty_state, extend, keys_and_values
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.gpt2_table import block_rows
-from tfcap.models.transformer_shapes import named_shape, shape_of
+from tfcap.models.transformer_shapes import check_room, named_shape, shape_of
 from tfcap.models.weight_table import Row, fill, norm, row
 from tfcap.settings import Settings
 
@@ -58,12 +58,7 @@ class GPT2Shape:
 
     def check_room(self, tokens: int) -> None:
         """Raises InputError if there are no positions for so many tokens, a prefix included."""
-        if tokens > self.n_positions:
-            raise InputError(
-                "The decoder has no positions for so many tokens",
-                received=f"{tokens} tokens",
-                expected=f"at most n_positions={self.n_positions}",
-            )
+        check_room(tokens, "n_positions", self.n_positions)
 
 
 SHAPES = {

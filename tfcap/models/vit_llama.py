@@ -41,6 +41,7 @@ class LlamaCaptioner(PrefixCaptioner):
         else:
             shape = named_shape(SHAPES, model.shape, "Llama")
             decoder = Llama(dataclasses.replace(shape, vocab_size=vocabulary_size))
+        decoder.shape.check_room(model.prefix_length + settings.data.max_tokens)
         if model.train == "lora":
             decoder.pairs = adapt(decoder, model.lora_rank, model.lora_alpha, model.lora_dropout)
         return decoder
@@ -48,7 +49,15 @@ class LlamaCaptioner(PrefixCaptioner):
     def hugging_face(self) -> HuggingFace:
         if getattr(self.decoder, "pairs", []):
             merge(self.decoder)
-        return super().hugging_face()
+        found = super().hugging_face()
+        ends = {"eos_token_id": list(self.ends)} if len(self.ends) > 1 else {}
+        return dataclasses.replace(found, config={**found.config, **ends})
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        decoder: Llama = self.decoder
+        ends = decoder.shape.ends
+        return ends if self.marks.end in ends else super().ends
 
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         pairs: list[Any] = getattr(self.decoder, "pairs", [])
