@@ -23,7 +23,7 @@ from tfcap.models.cached_blocks import empty_state, extend, keys_and_values
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.gpt2_table import block_rows
-from tfcap.models.transformer_shapes import check_room, named_shape, shape_of
+from tfcap.models.transformer_shapes import check_room, shape_of
 from tfcap.models.weight_table import Row, fill, norm, row
 from tfcap.settings import Settings
 
@@ -198,7 +198,7 @@ def gpt2_of(settings: Settings, vocabulary_size: int, room: int, *, attends: boo
     if settings.model.checkpoint:
         decoder = load_gpt2(open_checkpoint(settings.model.checkpoint, "checkpoint"))
     else:
-        shape = named_shape(SHAPES, settings.model.shape, "GPT-2")
+        shape = SHAPES[settings.model.shape]
         decoder = GPT2(dataclasses.replace(shape, vocab_size=vocabulary_size, add_cross_attention=attends))
     if decoder.shape.add_cross_attention != attends:
         raise InputError(

@@ -31,13 +31,6 @@ class ImageShape:
     qkv_bias: bool = True
 
 
-def named_shape(shapes: Mapping[str, Any], name: str, family: str) -> Any:
-    """Returns one of a family's shapes; raises InputError for a name that it does not have."""
-    if name not in shapes:
-        raise InputError(f"There is no {family} of that shape", received=f"--shape={name}", expected=", ".join(shapes))
-    return shapes[name]
-
-
 def check_room(tokens: int, name: str, places: int) -> None:
     """Raises InputError if a decoder has no places, which config.json calls `name`, for so many tokens."""
     if tokens > places:

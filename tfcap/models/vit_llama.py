@@ -19,7 +19,6 @@ from tfcap.models.llama import Llama, load_llama
 from tfcap.models.llama_shape import SHAPES
 from tfcap.models.lora import adapt, merge
 from tfcap.models.prefix_lm import PrefixCaptioner
-from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import Settings
 
 
@@ -39,7 +38,7 @@ class LlamaCaptioner(PrefixCaptioner):
             frozen = model.train in ("lora", "projection")
             decoder = load_llama(open_checkpoint(model.checkpoint, "checkpoint"), computes if frozen else None)
         else:
-            shape = named_shape(SHAPES, model.shape, "Llama")
+            shape = SHAPES[model.shape]
             decoder = Llama(dataclasses.replace(shape, vocab_size=vocabulary_size))
         decoder.shape.check_room(model.prefix_length + settings.data.max_tokens)
         if model.train == "lora":
