@@ -3,8 +3,8 @@
 HELP = {
     "model": "The captioner.",
     "encoder": "The image encoder; vgg19_lstm has vgg19 unless another is said, also on scenes.",
-    "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP and ViT a folder or hf://user/name"
-    " in the form of Hugging Face.",
+    "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP, ViT and git_vit a"
+    " folder or hf://user/name in the form of Hugging Face.",
     "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
     "train": "The part that trains: all; the encoder; the decoder, with the projection in front of it; the projection;"
     " or lora, low-rank adapters of a frozen decoder (Hu et al. 2021), and the projection. Features of an encoder that"
@@ -27,7 +27,7 @@ HELP = {
     " MobileNetV2: 250 KB).",
     "tie_embeddings": "One matrix gives the words' vectors and the logits of the next word (Press and Wolf 2017), of"
     " the LSTM; by itself so for photographs where the two widths are equal.",
-    "dropout": "Dropout of the decoder's input and output.",
+    "dropout": "Dropout of the decoder's input, and of its output in an LSTM and in git.",
     "image_dropout": "Dropout of the image features; as --dropout unless said otherwise. A small data set is learned by"
     " heart image by image.",
 }

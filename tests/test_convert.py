@@ -98,8 +98,11 @@ def test_the_checkpoint_that_a_run_began_with_is_not_written_over(toy_flags, pai
     before = (pair / "model.safetensors").read_bytes()
     command = [sys.executable, "-m", "tfcap.convert", f"--run={tmp_path / 'run'}", f"--out={pair}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 2 and "still needs the checkpoint" in done.stderr
+    assert done.returncode == 2 and "still needs the --checkpoint" in done.stderr
     assert (pair / "model.safetensors").read_bytes() == before
+    (tmp_path / "run" / "metrics.json").unlink()
+    with pytest.raises(InputError, match="The run is not finished.*metrics.json"):
+        convert(tmp_path / "run", tmp_path / "out")
 
 
 def test_a_checkpoint_that_was_rewritten_is_noticed_and_a_run_from_before_that_was_said_goes_on(

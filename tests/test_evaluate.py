@@ -44,7 +44,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def command(toy_flags, checkpoint):
-    """The arguments that evaluate the toy on 48 images, some of them changed."""
+    """The arguments that evaluate the toy on 48 images, some of them changed, or left out by None."""
 
     def arguments(out, **changes):
         said = {name: toy_flags[name] for name in _OFFERED}
@@ -54,6 +54,7 @@ def command(toy_flags, checkpoint):
         return [
             switches[value].format(name) if isinstance(value, bool) else f"--{name}={value}"
             for name, value in said.items()
+            if value is not None
         ]
 
     return arguments
@@ -226,7 +227,7 @@ def test_a_captioner_of_both_tables_is_one():
 
 def test_a_captioner_of_keras_hub_goes_on_where_it_was(command, tmp_path, monkeypatch):
     preset = write_preset(tmp_path / "preset", "pali_gemma")
-    said = {"model": "pali_gemma", "checkpoint": preset, "split": "test", "eval_batch_size": 2}
+    said = {"model": "pali_gemma", "checkpoint": preset, "split": "test", "eval_batch_size": 2, "image_size": None}
     with monkeypatch.context() as patch:
         _stopped_after(patch, 1)
         with pytest.raises(KeyboardInterrupt):
@@ -237,6 +238,7 @@ def test_a_captioner_of_keras_hub_goes_on_where_it_was(command, tmp_path, monkey
     assert len(read_json(tmp_path / "whole" / "captions.json")) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_process_that_is_killed_twice_finds_the_same(whole, command, tmp_path):
     """By the signal that nothing can catch."""

@@ -11,7 +11,9 @@ from tfcap.settings import Settings
 
 def _describe(out, digest, **said):
     asked = EvaluateSettings(checkpoint="gemma", out=str(out))
-    EvaluationFolder(asked, Settings().replace(**said).resolve()).describe("f" * 64, lambda: {"checkpoint": digest})
+    folder = EvaluationFolder(asked, Settings().replace(**said).resolve())
+    with folder.alone():
+        folder.describe("f" * 64, lambda: {"checkpoint": digest})
     return read_json(out / DESCRIPTION)["contents"]
 
 
@@ -31,3 +33,12 @@ def test_one_from_before_that_was_said_goes_on(tmp_path):
     EvaluationFolder(EvaluateSettings(checkpoint="gemma", out=str(tmp_path / "out")), Settings().resolve()).describe(
         "f" * 64, lambda: {"checkpoint": "b" * 64}
     )
+
+
+def test_what_another_process_is_writing_is_left_alone_even_by_one_that_starts_afresh(tmp_path):
+    asked = EvaluateSettings(checkpoint="gemma", out=str(tmp_path / "out"))
+    with EvaluationFolder(asked, Settings().resolve()).alone():
+        with pytest.raises(InputError, match="Another process is writing .*out"):
+            _describe(tmp_path / "out", "a" * 64, resume=False)
+        assert list((tmp_path / "out").iterdir()) == []
+    assert _describe(tmp_path / "out", "a" * 64) == {"checkpoint": "a" * 64}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import flags
+from tfcap import evaluate
 from tfcap.command_settings import (
     ConvertSettings,
     EvaluateSettings,
@@ -25,6 +26,7 @@ from tfcap.settings import Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))
+EVALUATIONS = [path for path in PRESETS if "tfcap.evaluate" in path.read_text(encoding="utf-8")]
 
 
 def _parse(*arguments: str) -> Settings:
@@ -233,7 +235,7 @@ def test_the_command_s_help_ends_with_0():
 # Presets.
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted({*PRESETS} - {*EVALUATIONS}), ids=lambda path: path.stem)
 def test_every_preset_is_a_complete_experiment_or_a_grid_of_them(path):
     cells = cells_of([f"--flagfile={path}"])
     assert ("tfcap.study" in path.read_text(encoding="utf-8")) == (len(cells) > 1)
@@ -241,6 +243,21 @@ def test_every_preset_is_a_complete_experiment_or_a_grid_of_them(path):
         assert cell.settings != Settings()
         resolved = cell.settings.resolve()
         assert resolved.resolve() == resolved
+
+
+@pytest.mark.parametrize("path", EVALUATIONS, ids=lambda path: path.stem)
+def test_every_preset_of_an_evaluation_lacks_a_source_and_a_place_alone(path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "evaluate", lambda asked, said: seen.append(evaluate.settings_of(asked, said)))
+    monkeypatch.setattr(evaluate, "metrics_table", str)
+    evaluate.main(["evaluate", f"--flagfile={path}", "--source=SOURCE", "--out=OUT"])
+    assert seen[0].data.source == "SOURCE" and seen[0] == seen[0].resolve()
+
+
+def test_the_runs_of_two_presets_have_two_folders():
+    experiments = [path for path in PRESETS if "python -m tfcap.main" in path.read_text(encoding="utf-8")]
+    folders = [cells_of([f"--flagfile={path}"])[0].settings.resolve().run.run_dir for path in experiments]
+    assert len(folders) > 10 and len(set(folders)) == len(folders)
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)

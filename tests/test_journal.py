@@ -49,12 +49,3 @@ def test_a_damaged_line_before_the_last_is_an_error(tmp_path):
     path.write_bytes(b"\0" * 9 + b"\n" + _written(path))
     with pytest.raises(InputError, match="Line 1 of .*a.jsonl is damaged.*--noresume"):
         Journal(path)
-
-
-def test_two_processes_do_not_write_one_journal(tmp_path):
-    with Journal(tmp_path / "a.jsonl") as journal:
-        journal.add(ENTRIES[0])
-        with pytest.raises(InputError, match="Another process is writing .*a.jsonl"):
-            Journal(tmp_path / "a.jsonl")
-    with Journal(tmp_path / "a.jsonl") as journal:
-        assert journal.entries == ENTRIES[:1]

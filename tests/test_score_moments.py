@@ -94,6 +94,7 @@ def _killed_at(monkeypatch, owner, name, count):
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name", "count", "left"), [(Training, "_save", 4, 1), (Pass, "write", 3, 2)])
 def test_a_killed_run_goes_on_and_ends_as_the_uninterrupted_one(
     averaged, toy_flags, tmp_path, monkeypatch, owner, name, count, left

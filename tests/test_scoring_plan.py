@@ -146,6 +146,7 @@ def test_a_second_run_scores_with_what_the_first_has_made(toy_flags, tmp_path):
     assert found.metrics["scoring_seconds"] == embedding["train_seconds"] + embedding["pass_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_run_afresh_leaves_what_is_shared(toy_flags, tmp_path):
     flags = {**toy_flags, "selector": "loss", "export": False, "scoring_dir": str(tmp_path / "shared")}
     run = tmp_path / "run"

@@ -11,7 +11,7 @@ from tfcap import registry
 from tfcap.effects import USED
 from tfcap.errors import InputError
 from tfcap.fields import Range, plain_type, several
-from tfcap.resolution import OWN_ENCODER
+from tfcap.resolution import OWN_ENCODER, SHAPES
 from tfcap.settings import NEUTRAL, DataSettings, Settings
 
 GROUPS = [field.name for field in dataclasses.fields(Settings)]
@@ -164,9 +164,14 @@ def _accepted():
             train=train,
             encoder=OWN_ENCODER.get(model) or OWN_ENCODER.get(proxy),
         )
+        has_weights = dataset == "scenes" and train in (None, "all", "encoder")
+        asked = asked if has_weights else asked.replace(encoder_weights="weights")
+        if {"vit_llama"} < {model, proxy} & {*SHAPES} and not checkpoint:
+            asked = asked.replace(shape="tiny")  # the one that Llama and the others have
+        if checkpoint and model not in SHAPES or train == "lora" and model != "vit_llama":
+            continue  # refused, as below
         if train in (None, "all", "decoder") or checkpoint:
-            trains = train in (None, "all", "encoder")
-            yield asked, (asked if trains else asked.replace(encoder_weights="weights")).resolve()
+            yield asked, asked.resolve()
 
 
 def test_every_captioner_says_which_settings_it_uses():
@@ -191,7 +196,8 @@ def test_resolving_fills_what_has_an_effect_and_nothing_else_and_twice_is_once()
         assert {name for name, value in values.items() if value is None} == expected, asked
         assert resolved.resolve() == resolved == resolved.with_effect(), asked
         seen.add((model, bool(checkpoint), asked.model.train))
-    assert len(seen) == len(USED) * (3 + len(PARTS))  # without a checkpoint nothing, all or the decoder
+    parts = len(USED) * 3 + len(SHAPES) * (len(PARTS) - 1) + 1  # of checkpoints any part, adapters of Llama alone
+    assert len(seen) == parts
 
 
 def test_a_captioner_that_is_trained_beside_another_has_what_it_needs_and_no_more():
@@ -272,12 +278,12 @@ def test_what_the_captioner_or_its_proxy_uses_is_kept(said):
 
 
 def test_llama_has_a_shape_of_its_own_as_a_proxy_too():
-    photographs = Settings().replace(dataset="flickr8k")
+    photographs = Settings().replace(dataset="flickr8k", encoder_weights="weights")
     for said, shape in (
         ({"model": "git"}, "base"),
         ({"model": "vit_llama"}, "1b"),
         ({"proxy": "vit_llama"}, "1b"),
-        ({"model": "git", "proxy": "vit_llama"}, "base"),
+        ({"model": "git", "proxy": "vit_llama", "shape": "tiny"}, "tiny"),
         ({"model": "git", "checkpoint": "folder", "proxy": "vit_llama"}, "1b"),
     ):
         assert photographs.replace(**said).resolve().model.shape == shape
@@ -322,17 +328,48 @@ def test_what_was_said_is_kept():
     assert resolved.model.freeze_encoder is False
 
 
+def test_every_captioner_has_the_shapes_that_its_decoder_has():
+    from tfcap.models import git, gpt2, llama_shape
+
+    decoders = {"clip_gpt2": gpt2, "vit_gpt2": gpt2, "git": git, "vit_llama": llama_shape}
+    assert {name: tuple(decoder.SHAPES) for name, decoder in decoders.items()} == SHAPES
+    every = dict.fromkeys(shape for shapes in SHAPES.values() for shape in shapes)
+    accepted = next(field.metadata["range"].choices for _, field in FIELDS if field.name == "shape")
+    assert set(accepted) == set(every)
+
+
 def test_the_run_folder_is_named_after_what_was_asked():
     assert Settings().resolve().run.run_dir == "runs/scenes-resnet50_lstm-random-0.75-s0"
     named = Settings().replace(selector="loss", fraction=0.05, seed=3, dataset="flickr8k").resolve()
     assert named.run.run_dir == "runs/flickr8k-resnet50_lstm-loss-0.05-s3"
     assert Settings().replace(run_dir="here").resolve().run.run_dir == "here"
+    pretrained = Settings().replace(model="vit_gpt2", checkpoint="hf://user/name@main", train="all").resolve()
+    assert pretrained.run.run_dir == "runs/scenes-vit_gpt2-name@main-all-random-0.75-s0"
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"freeze_encoder": True}, "--freeze_encoder with --encoder_weights=none.*--nofreeze_encoder"),
+        ({"freeze_encoder": True}, "would stay random.*--freeze_encoder.*--nofreeze_encoder"),
+        ({"train": "decoder"}, "would stay random.*Received: --train=decoder.*or --train=all"),
+        ({"model": "git", "train": "lora", "checkpoint": "folder"}, "git has no low-rank adapters.*--model=vit_llama"),
+        ({"checkpoint": "folder"}, "resnet50_lstm is not read from a checkpoint.*--checkpoint=folder"),
+        ({"dataset": "flickr8k", "model": "vit_gpt2"}, "--encoder_weights is missing.*--encoder=vit_b16.*or none"),
+        ({"model": "git", "shape": "large"}, "no such shape of git.*--shape=large.*Expected: tiny, mini, small, base"),
+        (
+            {"model": "vit_llama", "proxy": "clip_gpt2", "shape": "1b"},
+            "no such shape of vit_llama and clip_gpt2.*Expected: tiny",
+        ),
+        (
+            {
+                "model": "clip_gpt2",
+                "proxy": "resnet50_lstm",
+                "attention": True,
+                "train": "decoder",
+                "encoder_weights": "weights",
+            },
+            "cannot attend to regions.*--mapper=linear.*--mapper=transformer, or --noattention",
+        ),
         (
             {"encoder": "resnet50", "freeze_encoder": True, "augment": "flip"},
             "cannot be augmented.*--augment=flip.*--augment=none",

@@ -97,6 +97,7 @@ def test_other_settings_under_a_known_name_are_refused(study):
     assert code == 2 and "holds the cell random-0.5 with other settings" in errors
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
     out = tmp_path / "study"
     code, shown, errors = _done(_study(_arguments(toy_flags, out, "--fraction=0.5,0.001")))

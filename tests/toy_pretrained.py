@@ -23,8 +23,10 @@ class ToyPretrained(LSTMCaptioner):
         checkpoint = open_checkpoint(settings.model.checkpoint, "checkpoint")
         made = cls(encoder, encoder.feature_size, vocabulary_size, units=8, embedding_size=8, dropout=0.0)
         rng = np.random.default_rng(checkpoint.config["seed"])
+        of_images = {id(variable) for variable in encoder.weights}
         for variable in made.trainable_variables:
-            variable.assign(rng.normal(0, 1, variable.shape))
+            if id(variable) not in of_images:
+                variable.assign(rng.normal(0, 1, variable.shape))
         return made
 
 

@@ -20,6 +20,7 @@ from tfcap.command_settings import ConvertSettings
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, refusal_explained
+from tfcap.models.contents import FLAGS, check_same, contents_behind
 from tfcap.run_folder import contents_of, description_of
 
 
@@ -53,14 +54,16 @@ def convert(run: Path, out: Path) -> dict[str, object]:
             received=f"--run={run}",
             expected="a run with --tokenizer or --checkpoint",
         )
-    if settings.model.checkpoint and Path(settings.model.checkpoint).expanduser().resolve() == out.resolve():
-        raise InputError("The run still needs the checkpoint that it began with", received=f"--out={out}")
+    for flag in FLAGS:
+        if Path(settings.get(flag) or "none").expanduser().resolve() == out.resolve():
+            raise InputError(f"The run still needs the --{flag} that it began with", received=f"--out={out}")
+    if not (run / "metrics.json").is_file():
+        raise InputError("The run is not finished", received=f"--run={run}", expected="a folder with metrics.json")
     tokenizer = SubwordTokenizer.load(tokenizer_folder, settings.data.max_tokens)
 
     from safetensors.numpy import save_file  # TensorFlow is imported only when it is needed
 
     from tfcap.models.build import build_captioner
-    from tfcap.models.contents import check_same, contents_behind
     from tfcap.models.weight_table import tensors_of
     from tfcap.training import checkpoint
 

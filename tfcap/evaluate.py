@@ -63,7 +63,7 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
       InputError: the captioner cannot be had or not be used like this, the split is empty, or --out is of another
         evaluation.
     """
-    settings = _settings(asked, said)
+    settings = settings_of(asked, said)
     from tfcap.evaluation_folder import EvaluationFolder  # TensorFlow is imported only when it is needed
 
     folder = EvaluationFolder(asked, settings)
@@ -77,15 +77,16 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
     records = Records(built, asked.split, settings.data.limit)
     if settings.evaluation.java == "require":
         tokenize({0: ["a word"]}, "require")
-    captioning = functools.cache(lambda: _captioning(asked, settings, built))
+    captioning = functools.cache(lambda: _captioning(asked, settings))
     if not folder.is_begun:
         captioning()  # it may be missing or damaged, and then nothing is to be written
     find = folder_of if asked.model in registry.CAPTIONERS else preset_folder
-    folder.describe(records.fingerprint, lambda: contents_behind(folder.choices, find))
-    if not folder.is_finished:
-        _finish(folder, records, captioning, settings)
-    folder.journal.unlink(missing_ok=True)
-    return read_json(folder.path / "metrics.json")
+    with folder.alone():
+        folder.describe(records.fingerprint, lambda: contents_behind(folder.choices, find))
+        if not folder.is_finished:
+            _finish(folder, records, captioning, settings)
+        folder.journal.unlink(missing_ok=True)
+        return read_json(folder.path / "metrics.json")
 
 
 def _check_direct(model: str | None) -> None:
@@ -99,12 +100,18 @@ def _check_direct(model: str | None) -> None:
         )
 
 
-def _settings(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
+def settings_of(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
     """Returns the settings of data, decoding and run, and of the captioner if it is one of ours."""
     ours = asked.model in registry.CAPTIONERS
     if ours and asked.prompt:
         raise InputError(f"{asked.model} takes no prompt", received=f"--prompt={asked.prompt}")
-    of_ours = [name for name in ("encoder", "encoder_weights", "tokenizer", "min_word_count") if name in said]
+    if said.get("augment"):
+        raise InputError(
+            "Pictures are evaluated as they are", received=f"--augment={said['augment']}", expected="no --augment"
+        )
+    of_ours = [
+        name for name in ("encoder", "encoder_weights", "tokenizer", "min_word_count", "image_size") if name in said
+    ]
     if not ours and of_ours:
         raise InputError(
             f"{asked.model} is used as KerasHub has it",
@@ -116,10 +123,10 @@ def _settings(asked: EvaluateSettings, said: Mapping[str, Any]) -> Settings:
     return Settings().replace(**said, **model).resolve()
 
 
-def _captioning(asked: EvaluateSettings, settings: Settings, built: Path) -> Captioning:
+def _captioning(asked: EvaluateSettings, settings: Settings) -> Captioning:
     """Returns what captions pictures, with its weights."""
     if asked.model in registry.CAPTIONERS:
-        return _of_ours(settings, built)
+        return _of_ours(settings)
     model = registry.DIRECT[asked.model](asked.checkpoint, asked.prompt, asked.precision, settings)
 
     def of_keras_hub(records: Records, positions: np.ndarray) -> Iterator[tuple[np.ndarray, list[str]]]:
@@ -131,14 +138,13 @@ def _captioning(asked: EvaluateSettings, settings: Settings, built: Path) -> Cap
     return of_keras_hub
 
 
-def _of_ours(settings: Settings, built: Path) -> Captioning:
+def _of_ours(settings: Settings) -> Captioning:
     import tfcap.quiet  # noqa: F401, I001
     import keras
 
     from tfcap.data.pipeline import Inputs
-    from tfcap.data.records import Records
     from tfcap.models.build import build_captioner, decoding_of
-    from tfcap.preparation import tokenizer_of
+    from tfcap.preparation import named_tokenizer
     from tfcap.training.decoding import Decoder
     from tfcap.training.strategy import connect
 
@@ -147,7 +153,9 @@ def _of_ours(settings: Settings, built: Path) -> Captioning:
     replicas = connect(settings.training)
     if replicas.worker[1] > 1:
         raise InputError("An evaluation is of one process", received="TF_CONFIG with several workers")
-    tokenizer = tokenizer_of(settings, Records(built, "train", settings.data.limit))
+    tokenizer = named_tokenizer(settings)
+    if tokenizer is None:
+        raise InputError("--checkpoint is missing", expected="--checkpoint=FOLDER")
     with replicas.strategy.scope():
         model = build_captioner(settings, len(tokenizer), marks=tokenizer.marks)
     decoder = Decoder(model, tokenizer, replicas, decoding_of(settings), xla=settings.training.xla)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +24,7 @@ _FRESH = "Choose another --out, or start it afresh with --noresume."
 
 
 class EvaluationFolder:
-    """The folder --out, opened anew or to go on; nothing is written before `describe`.
+    """The folder --out, opened anew or to go on; nothing is written before `describe`, nor by two processes at once.
 
     Attributes:
       path: the folder.
@@ -57,6 +60,27 @@ class EvaluationFolder:
             words = ", ".join(f"{name} was {then.get(name)!r} and is now {now.get(name)!r}" for name in other)
             raise InputError(f"The evaluation {self.path} has other {what}: {words}", remedy=_FRESH)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Makes the folder and keeps other evaluations from writing there; the system frees it after a kill.
+
+        Raises:
+          InputError: another process writes there.
+        """
+        with refusal_explained(f"--out={self.path}"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self.path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"Another process is writing {self.path}", remedy="Wait for it, or choose another --out."
+                ) from None
+            yield
+        finally:
+            os.close(handle)
+
     def describe(self, fingerprint: str, contents: Callable[[], Mapping[str, str]]) -> None:
         """Writes the description, or checks that the process that wrote it had the same data and pretrained parts.
 
@@ -73,7 +97,6 @@ class EvaluationFolder:
             known = read_json(self.path / DESCRIPTION).get("contents", {})
             check_same(known, now, f"when the evaluation {self.path} began", f"Put back what was there. {_FRESH}")
         with refusal_explained(f"--out={self.path}"):
-            self.path.mkdir(parents=True, exist_ok=True)
             remove_partials(self.path)
             if not self.is_begun:
                 for name in (*RESULTS, JOURNAL, DESCRIPTION):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from tfcap.errors import InputError
 
 
 class Journal:
-    """One JSON object a line, each on the disk before `add` returns; no two processes have it open.
+    """One JSON object a line, each on the disk before `add` returns; one process at a time writes it.
 
     Attributes:
       entries: those of earlier processes, and then of this one.
@@ -24,18 +23,12 @@ class Journal:
         """Opens the journal, or a new one, and takes a torn last line away.
 
         Raises:
-          InputError: another process has it open, or a line before the last is damaged.
+          InputError: a line before the last is damaged.
         """
         self.path = Path(path)
         self._file = open(self.path, "a+b")  # noqa: SIM115 - closed by __exit__
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.entries = self._read()
-        except BlockingIOError:
-            self._file.close()
-            raise InputError(
-                f"Another process is writing {self.path}", remedy="Wait for it, or choose another --out."
-            ) from None
         except InputError:
             self._file.close()
             raise

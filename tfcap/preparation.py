@@ -54,14 +54,19 @@ T = TypeVar("T")
 SPLITS = ("train", "validation", "test")
 
 
-def tokenizer_of(settings: Settings, train: Records) -> Tokenizer:
-    """Returns the tokenizer that the settings name, or one of the words of the whole train split, for all fractions."""
+def named_tokenizer(settings: Settings) -> Tokenizer | None:
+    """Returns the tokenizer that the settings name, or None where they name none."""
     for flag in ("tokenizer", "checkpoint"):
         where = settings.get(flag)
         if where:
             return tokenizer_in(folder_of(where, flag), settings.data.max_tokens)
+    return None
+
+
+def tokenizer_of(settings: Settings, train: Records) -> Tokenizer:
+    """Returns the tokenizer that the settings name, or one of the words of the whole train split, for all fractions."""
     texts = (text for texts in train.captions for text in texts)
-    return WordTokenizer.fit(texts, settings.data.min_word_count, settings.data.max_tokens)
+    return named_tokenizer(settings) or WordTokenizer.fit(texts, settings.data.min_word_count, settings.data.max_tokens)
 
 
 class Preparation:
@@ -107,15 +112,15 @@ class Preparation:
         """Raises InputError for what a later stage would find out, as long as the run folder is untouched."""
         registry.ENCODERS[self.settings.model.encoder].check_image_size(self.settings.data.image_size)
         self.encoder  # noqa: B018 - its weights may be missing
-        if self.teacher is not None and not (self.folder / "experiment.json").exists():
-            checkpoint.restore(self.teacher, self.new_captioner(self.settings.selection.proxy))
-        if self.settings.model.checkpoint and not (self.folder / "experiment.json").exists():
-            self.new_captioner()  # its weights may be missing, damaged or of another kind
-        budget_of(self.settings.selection.fraction, len(self.examples["train"]))
-        if self.plan.signals and not (self.folder / "experiment.json").exists():
-            model = self.new_captioner(self.settings.selection.proxy)
+        teacher, proxy = self.teacher, self.settings.selection.proxy
+        if not self.folder.is_begun:
+            made = functools.cache(self.new_captioner)
+            made(self.settings.model.model)  # its weights may be missing, damaged or of another kind
             for signal in self.plan.signals.values():
-                signal.check_captioner(model)
+                signal.check_captioner(made(proxy))
+            if teacher is not None:
+                checkpoint.restore(teacher, made(proxy))
+        budget_of(self.settings.selection.fraction, len(self.examples["train"]))
         self.plan.check_tracked(self.records["train"])
         for text_signal in self.plan.of_texts.values():
             text_signal.check_captions(self.records["train"].captions)
@@ -128,6 +133,9 @@ class Preparation:
     def _scoring_folder(self) -> Path:
         if not self.settings.run.scoring_dir:
             return self.folder.path
+        link = self.folder / "scores"
+        if link.is_symlink() and link.is_dir():
+            return link.resolve().parent  # where this run began to score, whatever the folder would be called today
         shared = self.plan.shared_folder(self.records["train"].fingerprint, self.contents)
         self.folder.link("scores", shared / "scores")
         return shared

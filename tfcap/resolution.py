@@ -6,9 +6,10 @@ Settings are given and returned by name, whichever group they are in; `tfcap.set
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from tfcap.effects import Values, check_effects, used_by_captioner, without_effect
+from tfcap.effects import USED, Values, check_effects, used_by_captioner, without_effect
 from tfcap.errors import InputError
 
 # What None stands for, on every data set and by data set. `scenes` trains a small encoder from scratch in minutes.
@@ -44,8 +45,16 @@ OWN_ENCODER = {"vgg19_lstm": "vgg19"}
 # Captioners with an encoder of their own on photographs, or on any data set if it comes out of their --checkpoint.
 _ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llama": "vit_b16"}
 _IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
+# Encoders that keras.applications has weights of.
+_WITH_IMAGENET = ("resnet50", "vgg19", "mobilenet_v2")
 # Captioners whose decoder has other sizes than base, on photographs.
 _OWN_SHAPE = {"vit_llama": "1b"}
+# What --shape can be, by captioner.
+SHAPES = {
+    **dict.fromkeys(("clip_gpt2", "vit_gpt2"), ("tiny", "mini", "small", "base", "large")),
+    "git": ("tiny", "mini", "small", "base"),
+    "vit_llama": ("tiny", "1b", "3b"),
+}
 # Parts of a captioner that --train names, and in which the encoder learns too.
 _ENCODER_TRAINS = ("all", "encoder")
 
@@ -60,7 +69,7 @@ def resolved(said: Values) -> dict[str, Any]:
     values = dict(said)
     _fill(values, _by_itself(values))
     small = values["encoder"] == "small_resnet"
-    weights = values["encoder_weights"] or _own_weights(values) or ("none" if small else "imagenet")
+    weights = values["encoder_weights"] or _own_weights(values) or ("none" if small else _imagenet(values["encoder"]))
     frozen = weights != "none" if values["train"] is None else values["train"] not in _ENCODER_TRAINS
     _fill(values, {"encoder_weights": weights, "image_size": 64 if small else 224, "freeze_encoder": frozen})
     _fill(
@@ -74,9 +83,17 @@ def resolved(said: Values) -> dict[str, Any]:
         },
     )
     _check_together(values)
-    name = [values["dataset"], values["model"], values["selector"], f"{values['fraction']:g}", f"s{values['seed']}"]
-    values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(name)}"
+    _check_training(values, said)
+    values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(_words_for(values, said))}"
     return values
+
+
+def _words_for(values: Values, said: Values) -> list[str]:
+    """Returns what the folder of a run is called by itself: what most experiments are told apart by."""
+    found = [values["dataset"], values["model"]]
+    found += [Path(values["checkpoint"]).name] if values["checkpoint"] else []
+    found += [values["train"]] if said["train"] else []
+    return [*found, values["selector"], f"{values['fraction']:g}", f"s{values['seed']}"]
 
 
 def _fill(values: dict[str, Any], by_themselves: Mapping[str, Any]) -> None:
@@ -109,10 +126,21 @@ def _own_weights(values: Values) -> str:
     return values["checkpoint"] if of_checkpoint and values["encoder"] in (None, of_checkpoint) else ""
 
 
+def _imagenet(encoder: str) -> str:
+    """Returns what --encoder_weights is by itself; raises InputError for an encoder that has nothing by itself."""
+    if encoder not in _WITH_IMAGENET:
+        raise InputError(
+            "--encoder_weights is missing",
+            received=f"--encoder={encoder}",
+            expected="a folder or hf://user/name in the form of Hugging Face, or none for a random start",
+        )
+    return "imagenet"
+
+
 def _check_together(values: Values) -> None:
     """Raises InputError for settings that are right alone and wrong together."""
-    _check_training(values)
     _check_decoding(values)
+    _check_shape(values)
     if values["tie_embeddings"] and values["embedding_size"] != values["units"]:
         raise InputError(
             "--tie_embeddings needs word vectors as wide as the LSTM",
@@ -130,7 +158,20 @@ def _check_together(values: Values) -> None:
         raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
 
 
-def _check_training(values: Values) -> None:
+def _check_shape(values: Values) -> None:
+    """Raises InputError where the captioner, or the proxy, which has the same shape, has none of that name."""
+    roles = ["model"] if "shape" in used_by_captioner(values) else []
+    roles += ["proxy"] if values["proxy"] != values["model"] and values["proxy"] in SHAPES else []
+    offered = [SHAPES[values[role]] for role in roles]
+    if any(values["shape"] not in shapes for shapes in offered):
+        raise InputError(
+            "There is no such shape of " + " and ".join(values[role] for role in roles),
+            received=f"--shape={values['shape']} " + " ".join(f"--{role}={values[role]}" for role in roles),
+            expected=", ".join(shape for shape in offered[0] if shape in offered[-1]),
+        )
+
+
+def _check_training(values: Values, said: Values) -> None:
     """Raises InputError where what is to train, and on what, is contradictory."""
     if values["budget_steps"] and values["track"]:
         raise InputError(
@@ -138,7 +179,15 @@ def _check_training(values: Values) -> None:
             received=f"--budget_steps --track={values['track']}",
             expected="one of the two",
         )
-    frozen = values["freeze_encoder"]
+    frozen, model, train = values["freeze_encoder"], values["model"], values["train"]
+    if values["checkpoint"] and "units" in USED.get(model, ()):
+        raise InputError(f"{model} is not read from a checkpoint", received=f"--checkpoint={values['checkpoint']}")
+    if train == "lora" and "lora_rank" not in USED.get(model, ()):
+        raise InputError(
+            f"{model} has no low-rank adapters",
+            received="--train=lora",
+            expected="--model=" + " or ".join(name for name, used in USED.items() if "lora_rank" in used),
+        )
     if frozen != (values["train"] not in _ENCODER_TRAINS):
         raise InputError(
             "--train and --freeze_encoder disagree about the encoder",
@@ -152,8 +201,15 @@ def _check_training(values: Values) -> None:
         )
     if frozen and values["encoder_weights"] == "none":
         raise InputError(
-            "--freeze_encoder with --encoder_weights=none would keep a random encoder",
-            expected="weights for the encoder, or --nofreeze_encoder",
+            "A frozen encoder with --encoder_weights=none would stay random",
+            received=f"--train={train}" if said["train"] else "--freeze_encoder",
+            expected="weights for the encoder, or " + ("--train=all" if said["train"] else "--nofreeze_encoder"),
+        )
+    if frozen and values["attention"] and "attention" not in used_by_captioner(values) and "mapper" in USED[model]:
+        raise InputError(
+            "The proxy cannot attend to regions of which the captioner's features are the mean",
+            received=f"--attention --proxy={values['proxy']} --model={model} --mapper={values['mapper']}",
+            expected="--mapper=transformer, or --noattention",
         )
     if frozen and values["augment"] != "none":
         raise InputError(

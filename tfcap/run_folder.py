@@ -38,14 +38,16 @@ class RunFolder:
     Attributes:
       path: the folder.
       settings: of the experiment, resolved.
+      is_begun: an earlier process has described it, and this one goes on.
     """
 
     def __init__(self, settings: Settings, writes: bool = True) -> None:
         self.path, self.settings, self.writes = Path(settings.run.run_dir), settings, writes
-        if (self.path / "experiment.json").exists():
-            if settings.run.resume:
-                self._check(self._known()[0])
-        elif self.path.exists() and not self._is_new():
+        described = (self.path / "experiment.json").exists()
+        self.is_begun = described and settings.run.resume
+        if self.is_begun:
+            self._check(self._known()[0])
+        elif not described and self.path.exists() and not self._is_new():
             raise InputError(
                 f"{self.path} is not the folder of a run",
                 expected="a new or empty folder, or one with experiment.json",

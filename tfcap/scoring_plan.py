@@ -117,7 +117,7 @@ class ScoringPlan:
         """Returns the form of the cached features if the scoring captioner by itself would be given another."""
         proxy = self.settings.selection.proxy
         given = sees_regions(self.settings, proxy)
-        alone = registry.CAPTIONERS[proxy].sees_regions(self.settings.model)
+        alone = registry.CAPTIONERS[proxy].sees_regions(self.settings.beside(proxy).model)
         return ["regions" if given else "one vector"] if given != alone else []
 
 
@@ -127,4 +127,4 @@ def sees_regions(settings: Settings, name: str) -> bool:
     Where the encoder is frozen, the experiment's own captioner decides on the features that all of them share.
     """
     decides = settings.model.model if settings.model.freeze_encoder else name
-    return registry.CAPTIONERS[decides].sees_regions(settings.model)
+    return registry.CAPTIONERS[decides].sees_regions(settings.beside(decides).model)

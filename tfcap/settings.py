@@ -87,7 +87,7 @@ class ModelSettings(Group):
     train: str = field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
     checkpoint: str = field("", unit="folder, or hf://user/name[@revision]")
     tokenizer: str = field("", unit="folder, or hf://user/name[@revision]")
-    shape: str = field(None, choices=("tiny", "small", "base", "large", "1b", "3b"))
+    shape: str = field(None, choices=("tiny", "mini", "small", "base", "large", "1b", "3b"))
     mapper: str = field(None, choices=("linear", "mlp", "transformer"))
     prefix_length: int = field(None, low=1, high=1024, unit="vectors in front of the words")
     lora_rank: int = field(None, low=1, high=4096, unit="dimensions")

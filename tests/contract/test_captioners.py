@@ -54,7 +54,10 @@ V, T = len(TOKENIZER), TOKENIZER.max_tokens
 IMAGES = np.random.default_rng(0).integers(0, 256, [B, SIZE, SIZE, 3]).astype(np.uint8)
 TOKENS = TOKENIZER.encode(TEXTS)
 
-every = pytest.mark.parametrize("name", ROWS)
+SLOW = ("clip_gpt2 with an MLP", "clip_gpt2 with a transformer")  # their mappers have tests of their own
+every = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ROWS]
+)
 
 
 def _make(name: str, **changes: Any) -> Captioner:

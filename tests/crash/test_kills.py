@@ -25,6 +25,7 @@ def _check(folder, uninterrupted):
         assert found[name] == expected, name
 
 
+@pytest.mark.slow
 def test_kills_while_building_scoring_and_training(tmp_path, uninterrupted):
     for moment in (
         killing.appears("data/scenes/*/incomplete*"),

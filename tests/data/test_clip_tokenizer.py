@@ -46,6 +46,12 @@ def test_the_hash_is_of_the_files_and_the_length(folder, tokenizer):
     assert ClipTokenizer(folder, 77).hash != tokenizer.hash
 
 
+def test_the_hash_is_of_the_marks_too(folder, tokenizer):
+    (folder / "tokenizer_config.json").write_text('{"pad_token": "the</w>"}', encoding="utf-8")
+    other = ClipTokenizer(folder, 77)
+    assert (other.encode(["the cat"]) != tokenizer.encode(["the cat"])).any() and other.hash != tokenizer.hash
+
+
 def test_the_real_vocabulary(shared_weights, tmp_path):
     for name, ours in {"clip-vocab.json": "vocab.json", "clip-merges.txt": "merges.txt"}.items():
         shutil.copy(shared_weights / "tokenizers" / name, tmp_path / ours)

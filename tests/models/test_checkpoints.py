@@ -99,6 +99,16 @@ def _shard_of_others(folder):
     save_file({"stranger": TENSORS["layer.0"]}, folder / next(iter(_shard(folder).values())))
 
 
+def _shards_that_overlap(folder):
+    shards = _shard(folder)
+    save_file({name: TENSORS[name] + 1 for name in list(TENSORS)[1:]}, folder / shards["layer.2"])
+
+
+def _index_of_the_other_shard(folder):
+    shards = _shard(folder)
+    _index(folder, dict(zip(shards, reversed(shards.values()), strict=True)))
+
+
 def _index_of_elsewhere(folder):
     _index(folder, dict.fromkeys(_shard(folder), "../model.safetensors"))
 
@@ -113,7 +123,15 @@ DAMAGE = {
     "cut at its end": (lambda folder: _cut(folder / "model.safetensors", -5), "damaged or is no safetensors file"),
     "empty": (lambda folder: _cut(folder / "model.safetensors", 0), "damaged or is no safetensors file"),
     "a shard gone": (_shard_gone, "lacks shards.*no model-00001-of-00002.safetensors"),
-    "a shard of others": (_shard_of_others, "do not hold what.*without layer.0, layer.1, and besides stranger"),
+    "a shard of others": (
+        _shard_of_others,
+        "do not hold what.*without layer.0 in .*00001.*, layer.1 in .*besides stranger in .*00001",
+    ),
+    "shards that overlap": (_shards_that_overlap, "without none, and besides layer.1 in .*00002.*each once"),
+    "an index of the other shard": (
+        _index_of_the_other_shard,
+        "without layer.0 in .*00002.*besides layer.0 in .*00001",
+    ),
     "an index of elsewhere": (_index_of_elsewhere, "is no index of shards"),
     "an empty index": (lambda folder: (_shard(folder), _index(folder, {})), "is no index of shards"),
 }
@@ -134,6 +152,27 @@ def test_numbers_that_are_not_finite_and_whole_numbers_are_refused(folder):
     for name, words in {"nan": "not finite", "ids": "not of floats. Received: I64"}.items():
         with pytest.raises(InputError, match=words):
             found.tensor(name)
+
+
+def test_how_images_are_prepared_is_read_as_transformers_5_and_older_ones_write_it(folder):
+    def found(**files):
+        for name, content in files.items():
+            (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        return open_checkpoint(str(folder), "weights").preprocessing()
+
+    assert found() == {}
+    assert found(processor_config={"processor_class": "CLIPProcessor"}) == {}
+    assert found(preprocessor_config={"image_mean": 1}) == {"image_mean": 1}
+    assert found(processor_config={"image_processor": {"image_mean": 2}}) == {"image_mean": 2}
+    with pytest.raises(InputError, match="cannot be prepared as .* says. Received: image_processor='CLIP'"):
+        found(processor_config={"image_processor": "CLIP"})
+
+
+@pytest.mark.parametrize("name", ["do_rescale", "do_normalize"])
+def test_images_that_are_not_rescaled_or_normalised_are_refused(folder, name):
+    (folder / "preprocessor_config.json").write_text(json.dumps({name: False}), encoding="utf-8")
+    with pytest.raises(InputError, match=f"Received: {name}=false. Expected: pixels that are rescaled and normalised"):
+        open_checkpoint(str(folder), "weights").preprocessing()
 
 
 @pytest.mark.parametrize("where", ["", "/absent", "hf://", "hf://a/b/c", "hf://a b"])

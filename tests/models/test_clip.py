@@ -121,6 +121,7 @@ def test_what_old_checkpoints_say_and_hold_besides(folder, tmp_path):
         ({"vision_config": {**VISION, "num_hidden_layers": 0}}, "describes no CLIP.*num_hidden_layers=0"),
         ({"vision_config": {**VISION, "hidden_act": "relu"}}, "hidden_act='relu'.*quick_gelu or gelu"),
         ({"vision_config": {**VISION, "num_attention_heads": 5}}, "hidden_size=12 and num_attention_heads=5"),
+        ({"vision_config": {**VISION, "num_channels": 1}}, "describes no CLIP.*num_channels=1"),
         ({"vision_config": {**VISION, "patch_size": 5}}, "image_size=16 and patch_size=5"),
         ({"vision_config": {**VISION, "num_hidden_layers": 3}}, "missing: vision_model.encoder.layers.2.*and 10 more"),
         ({"text_config": {**TEXT, "num_hidden_layers": 1}}, "missing: none; left over: text_model.encoder.layers.1"),
@@ -143,6 +144,14 @@ def test_colours_that_cannot_be_are_an_error(folder, tmp_path, colours):
     (other / "preprocessor_config.json").write_text(json.dumps(colours), encoding="utf-8")
     with pytest.raises(InputError, match="no mean and deviation of colours.*three numbers each"):
         pretrained(str(other))
+
+
+def test_colours_that_transformers_5_writes_are_those_of_both_towers(folder, tmp_path):
+    other = write_clip(tmp_path / "other", load_file(folder / "model.safetensors"))
+    said = {"image_processor": {"image_mean": [0.5, 0.25, 0], "image_std": [1, 1, 0.5]}}
+    (other / "processor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    for vision in (pretrained(str(other)).model.vision, _encoder(other).vision):
+        assert vision.mean.tolist() == [0.5, 0.25, 0] and vision.deviation.tolist() == [1, 1, 0.5]
 
 
 # As the encoder of a captioner.

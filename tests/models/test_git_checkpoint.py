@@ -59,6 +59,14 @@ def test_the_encoder_gives_the_class_token_and_the_patches_and_a_hash_of_what_ma
     assert encoder.weights_hash() == _encoder(tmp_path).weights_hash()
 
 
+def test_colours_that_transformers_5_writes_are_the_tower_s(tensors, tmp_path):
+    _written(tmp_path, tensors)
+    said = {"image_processor": {"image_mean": [0.5, 0.25, 0], "image_std": [1, 1, 0.5]}}
+    (tmp_path / "processor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    vision = _encoder(tmp_path).vision
+    assert vision.mean.tolist() == [0.5, 0.25, 0] and vision.deviation.tolist() == [1, 1, 0.5]
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [

@@ -3,13 +3,17 @@
 import json
 import shutil
 
+import keras_hub
 import numpy as np
 import pytest
+import tensorflow as tf
 from safetensors.numpy import save_file
 
-from tests.models.toy_hub import MADE, write_preset
+import flags
+from tests.models.toy_hub import MADE, sentences, write_preset
 from tfcap import registry
 from tfcap.errors import InputError
+from tfcap.models.hub_presets import load_task
 from tfcap.settings import Settings
 
 BATCH, TOKENS = 4, 7
@@ -92,7 +96,64 @@ def test_prompts_have_the_form_that_the_models_were_trained_with(presets):
     assert _captioner(presets("blip2"), "blip2", " ").prompt == ""
 
 
+# In the form of Hugging Face.
+
+
+class _Prepared:
+    """Stands for PaliGemma's task: its model is the preprocessor that it is given."""
+
+    backbone_cls, preprocessor_cls = keras_hub.models.PaliGemmaBackbone, keras_hub.models.PaliGemmaCausalLMPreprocessor
+
+    @staticmethod
+    def from_preset(preset, dtype, preprocessor):
+        return preprocessor
+
+
+def _pali_gemma(folder, **text):
+    said = {"model_type": "paligemma", "vision_config": {"patch_size": 14}, "text_config": text}
+    (folder / "config.json").write_text(json.dumps(said))
+    images = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "rescale_factor": 1 / 255, "resample": 3}
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": images}))
+    (folder / "tokenizer.model").write_bytes(sentences([]))
+    save_file({"one": np.ones(1, np.float32)}, folder / "model.safetensors")
+    return load_task(_Prepared, str(folder), "paligemma", "float32", reads_images=False)
+
+
+@pytest.mark.parametrize("text", [{"model_type": "gemma"}, {}])
+def test_a_pali_gemma_that_does_not_say_its_side_has_siglip_s(tmp_path, text):
+    converted = _pali_gemma(tmp_path, **text).image_converter(PICTURES[1])
+    np.testing.assert_allclose(converted, np.ones([224, 224, 3]), atol=1e-5)
+
+
+def test_a_pali_gemma_2_is_refused(tmp_path):
+    with pytest.raises(InputError, match="text_config.model_type='gemma2'. Expected: 'gemma'. Name KerasHub's own"):
+        _pali_gemma(tmp_path, model_type="gemma2")
+
+
 # Mistakes.
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("full"), tf.errors.ResourceExhaustedError(None, None, "full"), ValueError("a\nb")]
+)
+def test_files_are_not_blamed_for_memory_and_otherwise_the_cause_is_kept(presets, monkeypatch, capsys, error):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(_Prepared, "from_preset", fails)
+    with pytest.raises((InputError, type(error))) as raised:
+        load_task(_Prepared, str(presets("pali_gemma")), "paligemma", "float32", reads_images=False)
+    if not isinstance(error, ValueError):
+        assert raised.value is error
+        return
+    assert isinstance(raised.value, InputError) and raised.value.__cause__ is error
+
+    def command():
+        raise raised.value
+
+    with pytest.raises(SystemExit, match="2"):
+        flags.exit_after(command, "interrupted")
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def _no_weights(folder):

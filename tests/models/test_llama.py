@@ -91,6 +91,14 @@ def test_the_table_fills_every_weight_and_both_directions_agree(model, saved):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy(), err_msg=ours.path)
 
 
+@pytest.mark.parametrize("end", [29, [29, 7, 8]])
+def test_the_configuration_says_what_it_was_read_from(end):
+    model = Llama(shape_of(config(eos_token_id=end, max_position_embeddings=99), "toy"))
+    said = json.loads(json.dumps(model.config()))
+    assert said["eos_token_id"] == end and said["max_position_embeddings"] == 99 and "more_ends" not in said
+    assert shape_of(said, "toy") == model.shape
+
+
 def test_weights_of_another_size_are_refused(saved, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config(num_key_value_heads=4)), encoding="utf-8")
     (tmp_path / "model.safetensors").symlink_to(saved[1] / "model.safetensors")

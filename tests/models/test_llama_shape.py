@@ -48,7 +48,17 @@ def test_the_published_configurations_are_the_published_shapes():
     larger = {"head_dim": 128, "hidden_size": 3072, "num_attention_heads": 24, "num_hidden_layers": 28}
     assert shape_of({**PUBLISHED, **larger}, "toy") == LLAMA_3_2_3B
     instruct = {"eos_token_id": [128001, 128008, 128009]}
-    assert shape_of({**PUBLISHED, **instruct}, "toy") == LLAMA_3_2_1B
+    shape = shape_of({**PUBLISHED, **instruct}, "toy")
+    assert shape.ends == (128001, 128008, 128009)
+    assert dataclasses.replace(shape, more_ends=()) == LLAMA_3_2_1B and LLAMA_3_2_1B.ends == (128001,)
+
+
+def test_positions_are_those_of_the_configuration_and_longer_texts_are_refused():
+    assert LLAMA_3_2_1B.max_position_embeddings == 131072 and LlamaShape().max_position_embeddings == 2048
+    shape = shape_of(config(max_position_embeddings=9), "toy")
+    shape.check_room(9)
+    with pytest.raises(InputError, match="no positions.*Received: 10 tokens.*at most max_position_embeddings=9"):
+        shape.check_room(10)
 
 
 def test_scaling_is_read_from_either_place():
@@ -91,6 +101,9 @@ def _scaling(**changes):
         ({"tie_word_embeddings": 1}, "tie_word_embeddings=1"),
         ({"eos_token_id": 30}, "eos_token_id=30"),
         ({"eos_token_id": []}, "eos_token_id=[]"),
+        ({"eos_token_id": [30, 29]}, "eos_token_id=30"),
+        ({"eos_token_id": [29, 30]}, "eos_token_id=[29, 30]"),
+        ({"eos_token_id": [29, "7"]}, "eos_token_id=[29, '7']"),
         (_scaling(rope_type="yarn"), "rope_type='yarn'"),
         (_scaling(partial_rotary_factor=0.5), "partial_rotary_factor=0.5"),
         (_scaling(factor=0.0), "factor=0.0"),

@@ -65,7 +65,7 @@ def test_a_longer_caption_than_there_is_room_for_is_refused(made):
     with pytest.raises(InputError, match=f"{ROOM + 1} tokens.*at most {ROOM}"):
         made["linear"].generate(_features(), ROOM + 1, Decoding())
     with pytest.raises(InputError, match="33 tokens.*n_positions=32"):
-        PrefixCaptioner(made["linear"].encoder, LinearMapper(FEATURES, PREFIX, 12), decoder(), 30)
+        PrefixCaptioner(made["linear"].encoder, LinearMapper(FEATURES, PREFIX, 12), decoder(), 30).start(_features())
 
 
 @pytest.mark.parametrize("training", [False, True])

@@ -61,6 +61,27 @@ def test_pixels_are_normalised_as_the_checkpoint_says_or_to_between_minus_one_an
     np.testing.assert_allclose(found, np.broadcast_arrays(low, high, np.zeros(3))[:2], atol=1e-6)
 
 
+def test_what_transformers_5_writes_of_images_is_read(tmp_path):
+    said = {"image_processor": {"image_mean": [0.5, 0, 0], "image_std": [0.25, 1, 1], "rescale_factor": 1 / 255}}
+    encoder = _encoder(write_vit(tmp_path))
+    first = encoder.weights_hash()
+    (tmp_path / "processor_config.json").write_text(json.dumps(said), encoding="utf-8")
+    encoder = _encoder(tmp_path)
+    assert encoder.vision.mean.tolist() == [0.5, 0, 0] and encoder.vision.deviation.tolist() == [0.25, 1, 1]
+    assert encoder.weights_hash() != first
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.0039, "1/255"])
+def test_pixels_of_another_range_are_refused(tmp_path, factor):
+    write_vit(tmp_path)
+    path = tmp_path / "preprocessor_config.json"
+    path.write_text('{"rescale_factor": 0.00392156862745098}', encoding="utf-8")  # as it is published
+    _encoder(tmp_path)
+    path.write_text(json.dumps({"rescale_factor": factor}), encoding="utf-8")
+    with pytest.raises(InputError, match=f"another range. Received: rescale_factor={factor}. Expected: 1/255"):
+        _encoder(tmp_path)
+
+
 POOLER = {"pooler.dense.weight": np.ones([HIDDEN, HIDDEN], np.float32), "pooler.dense.bias": np.ones(HIDDEN, "f")}
 HEAD = {"classifier.weight": np.ones([5, HIDDEN], np.float32), "classifier.bias": np.ones(5, np.float32)}
 MASKED = {"vit.embeddings.mask_token": np.ones([1, 1, HIDDEN], np.float32), "decoder.0.bias": np.ones(192, np.float32)}
@@ -105,6 +126,7 @@ def test_what_is_not_known_of_a_checkpoint_is_an_error(tower, tmp_path):
         ({"model_type": "vision-encoder-decoder", "encoder": {"model_type": "swin"}}, "is no ViT.*model_type 'swin'"),
         ({"model_type": "vision-encoder-decoder"}, "is no ViT.*model_type None"),
         ({"qkv_bias": 1}, "describes no ViT.*qkv_bias=1.*true or false"),
+        ({"num_channels": 1}, "describes no ViT.*num_channels=1. Expected: num_channels=3"),
         ({"hidden_act": "relu"}, "describes no ViT.*hidden_act='relu'.*quick_gelu or gelu"),
         ({"layer_norm_eps": 0.0}, "describes no ViT.*layer_norm_eps=0.0.*float above 0"),
         ({"patch_size": 5}, "describes no ViT.*image_size=16 and patch_size=5"),

@@ -173,6 +173,29 @@ def test_marks_and_words_that_do_not_fit_the_checkpoint_are_refused(settings):
     assert {V - 2, V - 1} <= set(own.marks.never)
 
 
+def _with(settings, folder, **said):
+    folder.joinpath("config.json").write_text(json.dumps(toy_llama.config(**said)), encoding="utf-8")
+    folder.joinpath("model.safetensors").symlink_to(f"{settings.model.checkpoint}/model.safetensors")
+    return settings.replace(**LORA, checkpoint=str(folder)).resolve()
+
+
+def test_of_several_ends_the_tokenizer_s_is_the_captioner_s_and_all_are_written(settings, tmp_path):
+    ends = [toy_llama.END, 27, 28]
+    resolved = _with(settings, tmp_path, eos_token_id=ends)
+    model = build_captioner(resolved, V, marks=Marks(0, 28))
+    assert model.marks.end == 28 and model.hugging_face().config["eos_token_id"] == ends
+    assert build_captioner(resolved, V).marks.end == toy_llama.END
+    with pytest.raises(InputError, match="begin 0 and end 26. Expected: begin 0 and end 29 or 27 or 28"):
+        build_captioner(resolved, V, marks=Marks(0, 26))
+
+
+def test_prefix_and_captions_beyond_its_positions_are_refused(settings, tmp_path):
+    said = {"max_position_embeddings": 2 + T}
+    build_captioner(_with(settings, tmp_path, **said), V)
+    with pytest.raises(InputError, match=f"no positions.*Received: {3 + T} tokens.*={2 + T}"):
+        build_captioner(settings.replace(**LORA, checkpoint=str(tmp_path), prefix_length=3).resolve(), V)
+
+
 def test_a_frozen_random_mapper_is_refused(settings):
     with pytest.raises(InputError, match="mapper of vit_llama.*--train=encoder"):
         build_captioner(settings.replace(train="encoder", augment="none").resolve(), V)

@@ -57,6 +57,17 @@ def test_draws_are_equal_alone_and_under_xla():
     np.testing.assert_array_equal([_draws(rows=rows[i : i + 1], t=3)[0] for i in range(5)], found)
 
 
+@pytest.mark.parametrize("xla", [False, True])
+@pytest.mark.parametrize("logit", [-1e4, -np.inf])
+def test_no_word_has_infinite_noise(logit, xla):
+    """The 24 highest bits of this one are all 1, and with a half more no float32 is between them and 2**24."""
+    word, rows = 42126, np.array([4], np.int32)
+    logits = np.zeros(50257, np.float32)
+    assert _draws(logits, t=11, rows=rows, xla=xla) == word  # its noise is the largest that there is
+    logits[word] = logit
+    assert _draws(logits, t=11, rows=rows, xla=xla) != word
+
+
 def test_drawn_from_the_nucleus_words_have_its_renormalised_probabilities():
     kept = within_top_p(tf.constant(LOGITS[None]), 0.75)[0].numpy()
     assert np.isfinite(kept).tolist() == [True] * 3 + [False] * 4  # 0.4 + 0.25 is too little

@@ -49,7 +49,11 @@ def _random(kind: type, config: dict) -> torch.nn.Module:
     return model
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name == "ViT-B/32" else []) for name in VARIANTS],
+    ids=str,
+)
 def both(request, tmp_path_factory):
     """The same weights as a model of PyTorch and as ours, and the folder that both know."""
     folder = tmp_path_factory.mktemp("clip")

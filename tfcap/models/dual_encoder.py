@@ -78,7 +78,7 @@ def pretrained(where: str, flag: str = "dual_encoder") -> Pretrained:
         shape_of(kind, said_of(checkpoint, tower), checkpoint.origin)
         for kind, tower in ((VisionShape, "vision"), (TextShape, "text"))
     )
-    size, preprocessing = projection_size_of(checkpoint), checkpoint.optional_json("preprocessor_config.json")
+    size, preprocessing = projection_size_of(checkpoint), checkpoint.preprocessing()
     tokenizer = ClipTokenizer(checkpoint.folder, text.max_position_embeddings)
     _check_tokenizer(tokenizer, text, checkpoint)
     model = DualEncoder(vision, text, size, preprocessing)

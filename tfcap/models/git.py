@@ -23,9 +23,11 @@ from tfcap.data.text import Marks
 from tfcap.errors import InputError
 from tfcap.models.cached_blocks import empty_state, extend, pass_image
 from tfcap.models.decoder_state import State
-from tfcap.models.weight_table import Row, bias_of_heads, into_heads, linear, norm, out_of_heads, row
+from tfcap.models.weight_table import Row, attention, linear, norm, row
 
 Tensor = Any
+
+_ATTENTION = {**{part: f"self.{part}" for part in ("query", "key", "value")}, "output": "output.dense"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +56,7 @@ class GITShape:
 
 SHAPES = {
     "tiny": GITShape(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=2),
+    "mini": GITShape(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4),
     "small": GITShape(hidden_size=256, intermediate_size=1024, num_hidden_layers=4, num_attention_heads=4),
     "base": GITShape(),  # that of git-base, and of git-large, whose image tower alone is larger
 }
@@ -178,15 +181,8 @@ class GIT(keras.Model):
 
 
 def _block_rows(block: Any, name: str, heads: int) -> list[Row]:
-    attention, rows = block._self_attention_layer, []
-    for part in ("query", "key", "value"):
-        layer = getattr(attention, f"{part}_dense")
-        rows += [row(f"{name}attention.self.{part}.weight", layer.kernel, into_heads(heads))]
-        rows += [row(f"{name}attention.self.{part}.bias", layer.bias, bias_of_heads(heads))]
     return [
-        *rows,
-        row(f"{name}attention.output.dense.weight", attention.output_dense.kernel, out_of_heads(heads)),
-        row(f"{name}attention.output.dense.bias", attention.output_dense.bias),
+        *attention(block._self_attention_layer, heads, f"{name}attention.", _ATTENTION),
         *norm(f"{name}attention.output.LayerNorm", block._self_attention_layer_norm),
         *linear(f"{name}intermediate.dense", block._feedforward_intermediate_dense),
         *linear(f"{name}output.dense", block._feedforward_output_dense),

@@ -22,7 +22,6 @@ from tfcap.models.encoders import Encoder, as_regions
 from tfcap.models.git import GIT, SHAPES
 from tfcap.models.git_checkpoint import GITVit, load_git, rows_of
 from tfcap.models.hugging_face import HuggingFace, ids_of, no_form, preprocessing_of
-from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import ModelSettings, Settings
 
 Tensor = Any
@@ -73,7 +72,7 @@ class GITCaptioner(Captioner):
                     expected=f"features of {width}, as of --encoder=git_vit",
                 )
         else:
-            shape = named_shape(SHAPES, model.shape, "GIT")
+            shape = SHAPES[model.shape]
             decoder = GIT(dataclasses.replace(shape, vocab_size=vocabulary_size), encoder.feature_size)
         decoder.check_room(settings.data.max_tokens)
         return cls(

@@ -50,7 +50,7 @@ class GITVit(TowerEncoder):
         return shape_of(GITVisionShape, said_of(checkpoint, "vision"), checkpoint.origin)
 
     def tower(self, shape: ImageShape, checkpoint: Checkpoint | None) -> VisionTower:
-        preprocessing = checkpoint.optional_json("preprocessor_config.json") if checkpoint else {}
+        preprocessing = checkpoint.preprocessing() if checkpoint else {}
         tower = VisionTower(shape, None, preprocessing)
         if checkpoint is not None:
             fill(tower.rows(_TOWER), checkpoint, tower.weights, rf"(?!{re.escape(_TOWER)}).*|{BUFFERS}")

@@ -23,7 +23,7 @@ from tfcap.models.cached_blocks import empty_state, extend, keys_and_values
 from tfcap.models.checkpoints import Checkpoint, open_checkpoint
 from tfcap.models.decoder_state import State
 from tfcap.models.gpt2_table import block_rows
-from tfcap.models.transformer_shapes import named_shape, shape_of
+from tfcap.models.transformer_shapes import check_room, shape_of
 from tfcap.models.weight_table import Row, fill, norm, row
 from tfcap.settings import Settings
 
@@ -58,16 +58,12 @@ class GPT2Shape:
 
     def check_room(self, tokens: int) -> None:
         """Raises InputError if there are no positions for so many tokens, a prefix included."""
-        if tokens > self.n_positions:
-            raise InputError(
-                "The decoder has no positions for so many tokens",
-                received=f"{tokens} tokens",
-                expected=f"at most n_positions={self.n_positions}",
-            )
+        check_room(tokens, "n_positions", self.n_positions)
 
 
 SHAPES = {
     "tiny": GPT2Shape(n_positions=128, n_embd=64, n_layer=2, n_head=2),
+    "mini": GPT2Shape(n_positions=256, n_embd=128, n_layer=4, n_head=4),
     "small": GPT2Shape(n_positions=256, n_embd=256, n_layer=4, n_head=4),
     "base": GPT2Shape(),  # that of the smallest published one: 124 million weights
     "large": GPT2Shape(n_embd=1024, n_layer=24, n_head=16),  # gpt2-medium: 355 million
@@ -202,7 +198,7 @@ def gpt2_of(settings: Settings, vocabulary_size: int, room: int, *, attends: boo
     if settings.model.checkpoint:
         decoder = load_gpt2(open_checkpoint(settings.model.checkpoint, "checkpoint"))
     else:
-        shape = named_shape(SHAPES, settings.model.shape, "GPT-2")
+        shape = SHAPES[settings.model.shape]
         decoder = GPT2(dataclasses.replace(shape, vocab_size=vocabulary_size, add_cross_attention=attends))
     if decoder.shape.add_cross_attention != attends:
         raise InputError(

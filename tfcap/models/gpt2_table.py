@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.models.weight_table import Arrays, Row, Transform, bias_of_heads, norm, row
+from tfcap.models.weight_table import Arrays, Row, Transform, bias_of_heads, norm, of_one, row
 
 
 def block_rows(block: Any, name: str, heads: int) -> list[Row]:
@@ -49,16 +49,12 @@ def _out(name: str, layer: Any, heads: int) -> list[Row]:
 
 def _heads_last(heads: int) -> Transform:
     """Returns the transform of a projection [D, D], which GPT-2 keeps as [in, out], to [D, heads, D / heads]."""
-    return Transform(
-        lambda w: [w.reshape(w.shape[0], heads, -1)], lambda values: values[0].reshape(values[0].shape[0], -1)
-    )
+    return of_one(lambda w: w.reshape(w.shape[0], heads, -1), lambda w: w.reshape(w.shape[0], -1))
 
 
 def _heads_first(heads: int) -> Transform:
     """Returns the transform of the attention's output [in, out] to [heads, D / heads, D]."""
-    return Transform(
-        lambda w: [w.reshape(heads, -1, w.shape[1])], lambda values: values[0].reshape(-1, values[0].shape[-1])
-    )
+    return of_one(lambda w: w.reshape(heads, -1, w.shape[1]), lambda w: w.reshape(-1, w.shape[-1]))
 
 
 def _joined(one: Transform, count: int) -> Transform:

@@ -210,7 +210,10 @@ class Gemma3(HubCaptioner):
 
 
 class PaliGemma(HubCaptioner):
-    """PaliGemma, 1 and 2 (Beyer et al. 2024, https://arxiv.org/abs/2407.07726), told "caption en" as it was trained."""
+    """PaliGemma, 1 and 2 (Beyer et al. 2024, https://arxiv.org/abs/2407.07726), told "caption en" as it was trained.
+
+    From a folder in the form of Hugging Face KerasHub 0.32 reads the 1 alone; the 2 is one of its own presets.
+    """
 
     TASK, MODEL_TYPE = keras_hub.models.PaliGemmaCausalLM, "paligemma"
     PROMPT = "caption en"

@@ -18,6 +18,7 @@ from tfcap.files import read_json
 from tfcap.models.checkpoints import KAGGLE, Checkpoint, preset_folder, some
 
 _WEIGHTS = ("model.weights.h5", "model_*.weights.h5")  # whole, or in shards
+_OF_TEXT = {"paligemma": "gemma"}  # the one kind that KerasHub 0.32 reads in the form of Hugging Face
 _INTERPOLATIONS = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 
 
@@ -39,17 +40,22 @@ def load_task(task: Any, where: str, model_type: str, precision: str, reads_imag
         folder = preset_folder(where, "checkpoint")
         preset, config = str(folder), _config(folder, where, task.backbone_cls.__name__, model_type)
         if "registered_name" not in config and not reads_images:
-            more["images"] = _preparation_of_images(folder, where, config)
+            more["images"] = _preparation_of_images(Checkpoint(folder, where))
     try:
         if more:
             more = {"preprocessor": _preprocessor(task.preprocessor_cls, preset, more["images"])}
         return task.from_preset(preset, dtype=precision, **more)
-    except Exception as error:  # noqa: BLE001 - KerasHub, the hubs and the tokenizers raise what they like
+    except MemoryError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's, of a device whose memory is full
+            raise
+        # KerasHub, the hubs and the tokenizers raise what they like.
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"KerasHub cannot load {task.__name__} from --checkpoint={where} ({type(error).__name__}: {reason})",
             remedy="Check its files, or the name and the network.",
-        ) from None
+        ) from error
 
 
 def _config(folder: Path, where: str, backbone: str, model_type: str) -> dict[str, Any]:
@@ -69,6 +75,7 @@ def _config(folder: Path, where: str, backbone: str, model_type: str) -> dict[st
             f"{where} holds another model", received=found, expected=f"{backbone} of KerasHub, or {model_type}"
         )
     if not of_keras:
+        _check_text(config, where, model_type)
         Checkpoint(folder, where)  # its weights are safetensors, and whole
     elif not [one for pattern in _WEIGHTS for one in folder.glob(pattern)]:
         raise InputError(
@@ -80,16 +87,28 @@ def _config(folder: Path, where: str, backbone: str, model_type: str) -> dict[st
     return config
 
 
-def _preparation_of_images(folder: Path, where: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _check_text(config: Mapping[str, Any], where: str, model_type: str) -> None:
+    """Raises InputError if KerasHub would build another language model than that of config.json."""
+    expected, text = _OF_TEXT.get(model_type), config.get("text_config")
+    found = text.get("model_type", expected) if isinstance(text, dict) else expected
+    if expected and found != expected:
+        raise InputError(
+            f"{where} has a language model that KerasHub does not read from a folder in the form of Hugging Face",
+            received=f"text_config.model_type={found!r}",
+            expected=f"{expected!r}",
+            remedy="Name KerasHub's own preset of it.",
+        )
+
+
+def _preparation_of_images(checkpoint: Checkpoint) -> dict[str, Any]:
     """Returns how Hugging Face's processor prepares images, in the words of KerasHub's converter.
 
     The converter that KerasHub 0.32 makes of the same file multiplies by the standard deviation where it should divide,
     and cuts what is not square.
     """
-    path = folder / "preprocessor_config.json"
-    said = read_json(path) if path.is_file() else {}
+    said = checkpoint.preprocessing()
     try:
-        side = int(config["vision_config"]["image_size"])
+        side = int({"image_size": 224, **checkpoint.config["vision_config"]}["image_size"])  # as SigLIP has it
         mean, std, factor = said["image_mean"], said["image_std"], said["rescale_factor"]
         return {
             "image_size": (side, side),
@@ -101,9 +120,9 @@ def _preparation_of_images(folder: Path, where: str, config: Mapping[str, Any]) 
         }
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(
-            f"{where} does not say how its images are prepared ({type(error).__name__}: {error})",
-            expected="preprocessor_config.json with image_mean, image_std, rescale_factor and resample, and a side in"
-            " config.json",
+            f"{checkpoint.origin} does not say how its images are prepared ({type(error).__name__}: {error})",
+            expected="preprocessor_config.json with image_mean, image_std, rescale_factor and resample, and"
+            " vision_config in config.json",
         ) from None
 
 

@@ -36,12 +36,14 @@ def ids_of(marks: Marks) -> dict[str, int]:
 
 def preprocessing_of(tower: VisionTransformer, kind: str) -> dict[str, Any]:
     """Returns what preprocessor_config.json says of a tower whose images are squashed to its size."""
-    side = tower.shape.image_size
+    side = {"height": tower.shape.image_size, "width": tower.shape.image_size}
     return {
         "image_processor_type": kind,
         "do_resize": True,
+        "resample": 2,  # bilinear, as in training
         "do_center_crop": False,
-        "size": {"height": side, "width": side},
+        "size": side,
+        **({"crop_size": side} if kind == "CLIPImageProcessor" else {}),
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,

@@ -124,6 +124,8 @@ class Llama(keras.Model):
         """Returns what config.json says of it."""
         shape = dataclasses.asdict(self.shape)
         scaling = shape.pop("rope_scaling")
+        if shape.pop("more_ends"):
+            shape["eos_token_id"] = list(self.shape.ends)
         rope = {"rope_scaling": {"rope_type": "llama3", **scaling}} if scaling else {}
         head = {"head_dim": self.shape.hidden_size // self.shape.num_attention_heads, "hidden_act": "silu"}
         return {"model_type": "llama", "architectures": ["LlamaForCausalLM"], **shape, **head, **rope}

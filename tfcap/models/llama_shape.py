@@ -54,8 +54,19 @@ class LlamaShape:
     tie_word_embeddings: bool = False
     bos_token_id: int = 1
     eos_token_id: int = 2  # of several, the first
+    more_ends: tuple[int, ...] = ()  # the others
+    max_position_embeddings: int = 2048
     rope_theta: float = 10000.0
     rope_scaling: RopeScaling | None = None
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The ids that may end a text."""
+        return (self.eos_token_id, *self.more_ends)
+
+    def check_room(self, tokens: int) -> None:
+        """Raises InputError if there are no positions for so many tokens, a prefix included."""
+        transformer_shapes.check_room(tokens, "max_position_embeddings", self.max_position_embeddings)
 
 
 # 1,235,814,400 parameters: 4.9 GB as float32, 2.5 GB as bfloat16.
@@ -70,6 +81,7 @@ LLAMA_3_2_1B = LlamaShape(
     tie_word_embeddings=True,
     bos_token_id=128000,
     eos_token_id=128001,
+    max_position_embeddings=131072,
     rope_theta=500000.0,
     rope_scaling=RopeScaling(32.0, 1.0, 4.0, 8192),
 )
@@ -99,7 +111,8 @@ def shape_of(said: Mapping[str, Any], origin: str) -> LlamaShape:
     told = {"num_key_value_heads": told.get("num_attention_heads"), **told, **rope}
     told["rope_type"] = told.get("rope_type", told.get("type", "default"))
     if isinstance(told.get("eos_token_id"), list) and told["eos_token_id"]:
-        told["eos_token_id"] = told["eos_token_id"][0]
+        told["eos_token_id"], *others = told["eos_token_id"]
+        told["more_ends"] = tuple(others)
     scales = told["rope_type"] == "llama3"
     told["rope_scaling"] = transformer_shapes.shape_of(RopeScaling, told, origin) if scales else None
     shape: LlamaShape = transformer_shapes.shape_of(LlamaShape, told, origin)
@@ -111,6 +124,8 @@ def _contradictions(shape: LlamaShape, head_size: Any) -> dict[str, str]:
     """Returns which values of a shape do not go together, and what is expected."""
     size, heads, groups = shape.hidden_size, shape.num_attention_heads, shape.num_key_value_heads
     wrong, scaling = {}, shape.rope_scaling
+    if not all(type(end) is int and 0 <= end < shape.vocab_size for end in shape.more_ends):
+        wrong[f"eos_token_id={list(shape.ends)}"] = f"ids below vocab_size={shape.vocab_size}"
     if size % (2 * heads) or head_size not in (None, size // heads):
         said = f"hidden_size={size}, num_attention_heads={heads}, head_dim={head_size}"
         wrong[said] = "heads of an even size that make up hidden_size"

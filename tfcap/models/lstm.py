@@ -13,7 +13,6 @@ import tfcap.quiet  # noqa: F401
 import keras
 from keras import ops
 
-from tfcap.errors import InputError
 from tfcap.models.captioner import Captioner
 from tfcap.models.decoder_state import State
 from tfcap.models.dropout import Dropout
@@ -182,10 +181,6 @@ class LSTMCaptioner(Captioner):
     @classmethod
     def of(cls, encoder: Encoder, vocabulary_size: int, settings: Settings) -> Self:
         model = settings.model
-        if model.checkpoint:
-            raise InputError(
-                f"{model.model} is not read from a checkpoint", received=f"--checkpoint={model.checkpoint}"
-            )
         return cls(
             encoder,
             feature_size=encoder.feature_size,

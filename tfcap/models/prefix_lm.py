@@ -86,7 +86,7 @@ class PrefixCaptioner(Captioner):
 
     @classmethod
     def sees_regions(cls, model: ModelSettings) -> bool:
-        return model.attention
+        return model.attention and model.mapper == "transformer"  # the others would see the regions' mean
 
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         return {"decoder": [self.decoder], "projection": [self.mapper]}

@@ -17,6 +17,7 @@ class ImageShape:
     """A vision transformer of a config.json, under its names; what is not said there is ViT-B/16."""
 
     FAMILY: ClassVar[str] = "ViT"
+    ONLY: ClassVar[Mapping[str, tuple[Any, ...]]] = {"num_channels": (3,)}
 
     hidden_size: int = 768
     intermediate_size: int = 3072
@@ -30,11 +31,14 @@ class ImageShape:
     qkv_bias: bool = True
 
 
-def named_shape(shapes: Mapping[str, Any], name: str, family: str) -> Any:
-    """Returns one of a family's shapes; raises InputError for a name that it does not have."""
-    if name not in shapes:
-        raise InputError(f"There is no {family} of that shape", received=f"--shape={name}", expected=", ".join(shapes))
-    return shapes[name]
+def check_room(tokens: int, name: str, places: int) -> None:
+    """Raises InputError if a decoder has no places, which config.json calls `name`, for so many tokens."""
+    if tokens > places:
+        raise InputError(
+            "The decoder has no positions for so many tokens",
+            received=f"{tokens} tokens",
+            expected=f"at most {name}={places}",
+        )
 
 
 def shape_of(kind: Any, said: Mapping[str, Any], origin: str) -> Any:
@@ -92,7 +96,7 @@ def _misfits(kind: Any, values: Mapping[str, Any]) -> dict[str, str]:
         elif field.type == "str":
             fits, expected = value in ACTIVATIONS, " or ".join(ACTIVATIONS)
         else:
-            continue  # a shape in the shape, which was made before
+            continue  # a shape in the shape, or ids, which the family itself checks
         if not fits:
             wrong[f"{field.name}={'nothing' if value is dataclasses.MISSING else repr(value)}"] = expected
     return wrong

@@ -6,6 +6,7 @@ norm of an example's gradient. Shapes: B images of side S, R patches, D the hidd
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,7 @@ from keras import ops
 
 from tfcap.errors import InputError
 from tfcap.models.transformer_shapes import ImageShape
-from tfcap.models.weight_table import Row, bias_of_heads, into_heads, linear, norm, out_of_heads, row
+from tfcap.models.weight_table import Row, attention, linear, norm
 
 Tensor = Any
 
@@ -26,7 +27,7 @@ Tensor = Any
 class VisionTransformer(keras.Model):
     """Images float32 [B, S, S, 3] to the class token's vector [B, D]."""
 
-    # Of pixels in [0, 1], for checkpoints without preprocessor_config.json.
+    # Of pixels in [0, 1], for checkpoints that do not say how images are prepared.
     MEAN: tuple[float, float, float] = (0.5, 0.5, 0.5)
     DEVIATION: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -42,18 +43,23 @@ class VisionTransformer(keras.Model):
         """Makes one with random weights.
 
         Args:
-          preprocessing: what preprocessor_config.json says; of it `image_mean` and `image_std` are taken.
+          preprocessing: what the checkpoint says of its images; of it `image_mean` and `image_std` are taken.
           dtype: the policy; the global one if None.
           patch_bias: whether a bias is added to the patches.
           first_norm: whether there is a norm before the first block.
         """
         super().__init__(name="vision", dtype=dtype)
         self.shape = shape
+        factor = preprocessing.get("rescale_factor")
+        if not (factor is None or isinstance(factor, float) and math.isclose(factor, 1 / 255, rel_tol=1e-6)):
+            raise InputError(
+                "The checkpoint wants pixels of another range", received=f"rescale_factor={factor}", expected="1/255"
+            )
         self.mean = np.array(preprocessing.get("image_mean") or self.MEAN, np.float32)
         self.deviation = np.array(preprocessing.get("image_std") or self.DEVIATION, np.float32)
         if self.mean.shape != (3,) or self.deviation.shape != (3,) or not (self.deviation > 0).all():
             raise InputError(
-                "preprocessor_config.json has no mean and deviation of colours",
+                "The checkpoint has no mean and deviation of colours",
                 received=f"image_mean={self.mean.tolist()} image_std={self.deviation.tolist()}",
                 expected="three numbers each",
             )
@@ -188,15 +194,7 @@ def block_rows(block: Any, prefix: str, names: Mapping[str, str]) -> list[Row]:
     Args:
       names: what the checkpoint calls `query`, `key`, `value`, `output`, the norms and the dense layers.
     """
-    attention, heads, rows = block.attention, block.num_heads, []
-    for part in ("query", "key", "value"):
-        layer = getattr(attention, f"{part}_dense")
-        rows += [row(f"{prefix}{names[part]}.weight", layer.kernel, into_heads(heads))]
-        if layer.bias is not None:
-            rows += [row(f"{prefix}{names[part]}.bias", layer.bias, bias_of_heads(heads))]
-    out = attention.output_dense
-    rows += [row(f"{prefix}{names['output']}.weight", out.kernel, out_of_heads(heads))]
-    rows += [row(f"{prefix}{names['output']}.bias", out.bias)]
+    rows = attention(block.attention, block.num_heads, prefix, names)
     for kind, parts in ((norm, ("layer_norm_1", "layer_norm_2")), (linear, ("dense_1", "dense_2"))):
         rows += [one for part in parts for one in kind(f"{prefix}{names[part]}", getattr(block, part))]
     return rows

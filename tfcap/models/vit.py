@@ -98,7 +98,7 @@ class Vit(TowerEncoder):
     def tower(self, shape: ImageShape, checkpoint: Checkpoint | None) -> VitTower:
         if checkpoint is None:
             return VitTower(shape, {})
-        tower, prefix = VitTower(shape, checkpoint.optional_json("preprocessor_config.json")), prefix_in(checkpoint)
+        tower, prefix = VitTower(shape, checkpoint.preprocessing()), prefix_in(checkpoint)
         fill(tower.rows(prefix), checkpoint, tower.weights, f"{buffers(prefix)}|{_HEADS}")
         return tower
 

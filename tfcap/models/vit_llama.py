@@ -19,7 +19,6 @@ from tfcap.models.llama import Llama, load_llama
 from tfcap.models.llama_shape import SHAPES
 from tfcap.models.lora import adapt, merge
 from tfcap.models.prefix_lm import PrefixCaptioner
-from tfcap.models.transformer_shapes import named_shape
 from tfcap.settings import Settings
 
 
@@ -39,8 +38,9 @@ class LlamaCaptioner(PrefixCaptioner):
             frozen = model.train in ("lora", "projection")
             decoder = load_llama(open_checkpoint(model.checkpoint, "checkpoint"), computes if frozen else None)
         else:
-            shape = named_shape(SHAPES, model.shape, "Llama")
+            shape = SHAPES[model.shape]
             decoder = Llama(dataclasses.replace(shape, vocab_size=vocabulary_size))
+        decoder.shape.check_room(model.prefix_length + settings.data.max_tokens)
         if model.train == "lora":
             decoder.pairs = adapt(decoder, model.lora_rank, model.lora_alpha, model.lora_dropout)
         return decoder
@@ -48,7 +48,15 @@ class LlamaCaptioner(PrefixCaptioner):
     def hugging_face(self) -> HuggingFace:
         if getattr(self.decoder, "pairs", []):
             merge(self.decoder)
-        return super().hugging_face()
+        found = super().hugging_face()
+        ends = {"eos_token_id": list(self.ends)} if len(self.ends) > 1 else {}
+        return dataclasses.replace(found, config={**found.config, **ends})
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        decoder: Llama = self.decoder
+        ends = decoder.shape.ends
+        return ends if self.marks.end in ends else super().ends
 
     def parts(self) -> dict[str, list[keras.layers.Layer]]:
         pairs: list[Any] = getattr(self.decoder, "pairs", [])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,19 @@ def linear(name: str, layer: Any) -> list[Row]:
 def norm(name: str, layer: Any) -> list[Row]:
     """Returns the rows of a layer normalisation."""
     return [row(f"{name}.weight", layer.gamma), row(f"{name}.bias", layer.beta)]
+
+
+def attention(layer: Any, heads: int, prefix: str, names: Mapping[str, str]) -> list[Row]:
+    """Returns the rows of an attention; `names` has the checkpoint's of `query`, `key`, `value` and `output`."""
+    rows = []
+    for part in ("query", "key", "value"):
+        dense = getattr(layer, f"{part}_dense")
+        rows.append(row(f"{prefix}{names[part]}.weight", dense.kernel, into_heads(heads)))
+        if dense.bias is not None:
+            rows.append(row(f"{prefix}{names[part]}.bias", dense.bias, bias_of_heads(heads)))
+    output = f"{prefix}{names['output']}"
+    rows.append(row(f"{output}.weight", layer.output_dense.kernel, out_of_heads(heads)))
+    return [*rows, row(f"{output}.bias", layer.output_dense.bias)]
 
 
 def check_table(rows: Sequence[Row], variables: Sequence[Variable]) -> None:

@@ -86,5 +86,6 @@ def draw(logits: Tensor, seed: int, rows: Tensor, t: Tensor) -> Tensor:
     key = mixed(mixed(ops.cast(rows, "uint32") + mixed(ops.cast(seed, "uint32"))) + ops.cast(t, "uint32"))  # [N]
     words = mixed(ops.cast(ops.arange(logits.shape[-1]), "uint32"))
     bits = mixed(ops.bitwise_xor(key[:, None], words[None]))
-    uniform = (ops.cast(ops.right_shift(bits, 8), "float32") + 0.5) * 2.0**-24  # in (0, 1)
+    # 23 bits and a half are a float32; of one bit more the largest is rounded to 1, whose noise is infinite.
+    uniform = (ops.cast(ops.right_shift(bits, 9), "float32") + 0.5) * 2.0**-23  # in [2**-24, 1 - 2**-24]
     return ops.cast(ops.argmax(logits - ops.log(-ops.log(uniform)), axis=-1), "int32")

@@ -29,7 +29,7 @@ def study_table(found: ByFraction, differences: ByFraction | None = None) -> str
         words[method] = {fraction: _words(value) + marks.get(fraction, absent) for fraction, value in row.items()}
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
-    return _with_legend(_lines("CIDEr x 100", words), note)
+    return _with_legend(_lines("CIDEr x 100", words, str), note)
 
 
 def difference_table(found: ByFraction) -> str:
@@ -43,7 +43,7 @@ def difference_table(found: ByFraction) -> str:
         "on the same test images and seeds, with 95 % intervals, each by itself; ▲ above random and ▼ below it with"
         f" p < 0.05 after Holm's correction over a family of {several}"
     )
-    return _with_legend(_lines("less random", _in_words(found, lambda one: _words(one, "+") + _mark(one))), note)
+    return _with_legend(_lines("less random", found, lambda one: _words(one, "+") + _mark(one)), note)
 
 
 def reach_table(found: Mapping[str, Mapping[float, Any]]) -> str:
@@ -57,7 +57,7 @@ def reach_table(found: Mapping[str, Mapping[float, Any]]) -> str:
         " much of what all of them give; 100: not below all of them; where the means follow no such law, the fractions"
         " tried between which they first do"
     )
-    return _with_legend(_lines("data for", _in_words(found, _reached_in_words)), note)
+    return _with_legend(_lines("data for", found, _reached_in_words), note)
 
 
 def cost_table(found: ByFraction) -> str:
@@ -70,12 +70,12 @@ def cost_table(found: ByFraction) -> str:
         "seconds of training and scoring, in per cent of those with all of the data, with 95 % intervals;"
         " ! costs more than it saves, ? may do so"
     )
-    return _with_legend(_lines("cost in %", _in_words(found, _cost_in_words)), note)
+    return _with_legend(_lines("cost in %", found, _cost_in_words), note)
 
 
 def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
-    lines = _lines("wrong, in %", _in_words(found, lambda part: f"{100 * part:.1f}"))
+    lines = _lines("wrong, in %", found, lambda part: f"{100 * part:.1f}")
     return _with_legend(lines, "of the kept examples whose captions are known to be wrong")
 
 
@@ -99,14 +99,11 @@ def _with_legend(lines: list[str], *notes: str) -> str:
     return "\n".join([*lines, *(line for note in notes for line in textwrap.wrap(note, _WIDTH))])
 
 
-def _in_words(found: ByFraction, words: Callable[[Any], str]) -> dict[str, dict[float, str]]:
-    return {method: {key: words(value) for key, value in row.items()} for method, row in found.items()}
-
-
-def _lines(title: str, found: Mapping[str, Mapping[float, str]]) -> list[str]:
+def _lines(title: str, found: Mapping[str, Mapping[float, Any]], words: Callable[[Any], str]) -> list[str]:
     fractions = sorted({fraction for row in found.values() for fraction in row})
     rows = [[title, *(f"{100 * fraction:g} %" for fraction in fractions)]]
-    rows += [[method, *(row.get(fraction, ABSENT) for fraction in fractions)] for method, row in found.items()]
+    for method, row in found.items():
+        rows.append([method, *(words(row[fraction]) if fraction in row else ABSENT for fraction in fractions)])
     return aligned(rows, "<" + ">" * len(fractions))
 
 
