@@ -693,10 +693,11 @@ KINDS = {
         _clip(_by_clip, _config(projection_dim=9)),
     ),
     "CLIP as an encoder without weights": Kind(
-        "read from a checkpoint.*--encoder_weights=imagenet", _changed(encoder="clip_vit_b32")
+        "--encoder_weights is missing.*--encoder=clip_vit_b32.*or none", _changed(encoder="clip_vit_b32")
     ),
     "ViT as an encoder without weights": Kind(
-        "read from a checkpoint of ViT.*--encoder_weights=imagenet", _changed(encoder="vit")
+        "read from a checkpoint of ViT.*--encoder_weights=imagenet",
+        _changed(encoder="vit", encoder_weights="imagenet"),
     ),
     "CLIP of another shape as ViT-B/32": Kind(
         "is no ViT-B/32.*--encoder=clip_vit",

@@ -68,7 +68,7 @@ _LORA = {"train": "lora", "lora_rank": 2, "lora_dropout": 0.1}
 ROWS = {
     "clip_gpt2": Row(write_gpt2, write_clip, {"encoder": "clip_vit", "train": "decoder", "prefix_length": 3}),
     "vit_gpt2": Row(write_pair, None, {"train": "all"}),
-    "git": Row(write_git, None, {"train": "all"}),
+    "git": Row(write_git, None, {"train": "all", "learning_rate": 0.001}),
     "vit_llama": Row(write_llama, write_vit, {"encoder": "vit", "prefix_length": 3, **_LORA}),
 }
 

@@ -211,7 +211,9 @@ def test_a_checkpoint_that_was_rewritten_is_refused_and_one_from_before_that_was
 
 def test_what_changes_no_caption_may_change(whole, command, monkeypatch):
     monkeypatch.setattr(evaluate, "_captioning", None)
+    before = (whole / "captions.json").read_bytes()
     _run(command(whole, xla=True, samples=3))
+    assert (whole / "captions.json").read_bytes() == before
 
 
 def test_ours_take_no_prompt(command, tmp_path):

@@ -30,9 +30,11 @@ def test_one_from_before_that_was_said_goes_on(tmp_path):
     about = read_json(tmp_path / "out" / DESCRIPTION)
     del about["contents"]
     write_json(tmp_path / "out" / DESCRIPTION, about)
-    EvaluationFolder(EvaluateSettings(checkpoint="gemma", out=str(tmp_path / "out")), Settings().resolve()).describe(
-        "f" * 64, lambda: {"checkpoint": "b" * 64}
-    )
+    path = tmp_path / "out" / DESCRIPTION
+    before = path.read_bytes()
+    folder = EvaluationFolder(EvaluateSettings(checkpoint="gemma", out=str(tmp_path / "out")), Settings().resolve())
+    folder.describe("f" * 64, lambda: {"checkpoint": "b" * 64})
+    assert folder.is_begun and path.read_bytes() == before
 
 
 def test_what_another_process_is_writing_is_left_alone_even_by_one_that_starts_afresh(tmp_path):

@@ -55,3 +55,12 @@ def test_other_content_behind_a_name_is_refused_and_what_was_not_said_then_is_no
     write_json(run / "experiment.json", about)
     RunFolder(_asked(run)).describe({"train": "f"}, then)
     assert contents_of(run) == {}
+
+
+def test_a_run_that_starts_afresh_is_not_begun(tmp_path):
+    """So that everything is checked before what was there is deleted."""
+    settings = Settings().replace(run_dir=str(tmp_path / "run")).resolve()
+    assert not RunFolder(settings).is_begun
+    RunFolder(settings).describe({"train": "f"})
+    assert RunFolder(settings).is_begun and not RunFolder(settings.replace(resume=False)).is_begun
+    assert (tmp_path / "run" / "experiment.json").exists()

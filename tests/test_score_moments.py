@@ -34,6 +34,7 @@ def averaged(toy_flags, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_they_are_the_mean_of_single_runs_with_those_seeds_and_epochs(averaged, toy_flags, tmp_path):
     single = {}
     for seed, epoch in itertools.product(SEEDS, EPOCHS):

@@ -155,3 +155,13 @@ def test_a_run_afresh_leaves_what_is_shared(toy_flags, tmp_path):
     experiment.run(Settings().replace(**flags, resume=False, fraction=0.5, run_dir=str(run)))
     assert _made(tmp_path / "shared") == before and (run / "scores").is_symlink()
     assert [path.name for path in (run / "masks").glob("*.npz")] == ["loss-0.5.npz"]
+
+
+def test_captioners_of_one_name_that_see_other_features_share_no_scores():
+    """Behind ViT the proxy sees the mean of the regions that an LSTM attends to, and by itself the class token."""
+    said = {"dataset": "flickr8k", "encoder": "vit", "encoder_weights": "folder", "selector": "loss"}
+    said |= {"scoring_dir": "shared", "proxy": "clip_gpt2"}
+    beside_lstm = Settings().replace(**said, model="resnet50_lstm", attention=True).resolve()
+    alone = Settings().replace(**said, model="clip_gpt2").resolve()
+    folders = [ScoringPlan(settings).shared_folder("f") for settings in (beside_lstm, alone)]
+    assert folders[0] != folders[1]

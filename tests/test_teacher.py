@@ -37,7 +37,17 @@ def test_one_that_saw_a_vector_an_image_cannot_stand_for_a_proxy_that_is_given_o
 
 def test_where_each_trains_its_own_encoder_each_has_the_features_that_it_is_made_for(tmp_path):
     ours = {"dataset": "flickr8k", "encoder": "vit_b16", "encoder_weights": "none"}
-    _teacher(_run(tmp_path / "run", {}, **ours), **ours, model="git")
+    run = _run(tmp_path / "run", {}, **ours)
+    assert _teacher(run, **ours, model="git") == run / "checkpoints" / "step-1"
+
+
+@pytest.mark.parametrize(("name", "then", "now"), [("image_size", 160, 224), ("encoder_weights", "imagenet", "a.h5")])
+def test_a_frozen_encoder_sees_as_the_teacher_s_did(tmp_path, name, then, now):
+    said = {"dataset": "flickr8k", "encoder": "mobilenet_v2"}
+    run = _run(tmp_path / "run", {}, **said, **{name: then})
+    assert _teacher(run, **said, **{name: then}) == run / "checkpoints" / "step-1"
+    with pytest.raises(InputError, match=f"another captioner.*--{name}={then}.*--{name}={now}"):
+        _teacher(run, **said, **{name: now})
 
 
 def test_its_frozen_encoder_has_the_content_that_ours_has(tmp_path):
@@ -53,4 +63,5 @@ def test_its_frozen_encoder_has_the_content_that_ours_has(tmp_path):
 
 def test_weights_that_were_trained_are_its_own_whatever_they_began_with(tmp_path):
     said = {**ON_VIT, "train": "all"}
-    _teacher(_run(tmp_path / "run", {"encoder_weights": "a" * 64}, **said), {"encoder_weights": "b" * 64}, **said)
+    run = _run(tmp_path / "run", {"encoder_weights": "a" * 64}, **said)
+    assert _teacher(run, {"encoder_weights": "b" * 64}, **said) == run / "checkpoints" / "step-1"

@@ -47,6 +47,8 @@ _ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llam
 _IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
 # Encoders that keras.applications has weights of.
 _WITH_IMAGENET = ("resnet50", "vgg19", "mobilenet_v2")
+# Encoders that no checkpoint has to say the size of.
+_WITH_A_SIZE = ("clip_vit_b32", "vit_b16")
 # Captioners whose decoder has other sizes than base, on photographs.
 _OWN_SHAPE = {"vit_llama": "1b"}
 # What --shape can be, by captioner.
@@ -132,7 +134,8 @@ def _imagenet(encoder: str) -> str:
         raise InputError(
             "--encoder_weights is missing",
             received=f"--encoder={encoder}",
-            expected="a folder or hf://user/name in the form of Hugging Face, or none for a random start",
+            expected="a folder or hf://user/name in the form of Hugging Face"
+            + (", or none for a random start" if encoder in _WITH_A_SIZE else ""),
         )
     return "imagenet"
 

@@ -44,7 +44,8 @@ def teacher_in(
     theirs, _ = description_of(run)
     shapes = ("encoder", "checkpoint", "train", "lora_alpha", *(["image_size"] if theirs.model.freeze_encoder else []))
     differing = [name for name in shapes if as_proxy.get(name) != theirs.get(name)]
-    if theirs.model.freeze_encoder and "imagenet" in _weights_apart(theirs, as_proxy):
+    weights = {theirs.model.encoder_weights, as_proxy.model.encoder_weights}
+    if theirs.model.freeze_encoder and len(weights) == 2 and "imagenet" in weights:  # of which no content is known
         differing.append("encoder_weights")
     if differing:
         raise InputError(
@@ -58,11 +59,6 @@ def teacher_in(
     now = {flag: contents[flag] for flag in frozen if flag in contents}
     check_same(contents_of(run), now, f"when the teacher {run} began", "Put back what was there, or take no --teacher.")
     return path
-
-
-def _weights_apart(theirs: Settings, ours: Settings) -> set[str]:
-    """Returns what the two call their encoders' weights; nothing where it is the same."""
-    return {theirs.model.encoder_weights} ^ {ours.model.encoder_weights}
 
 
 def _check_features(theirs: Settings, ours: Settings) -> None:

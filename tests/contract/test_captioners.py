@@ -254,7 +254,9 @@ def test_paths_of_variables_are_unique_and_the_weights_are_float32(made, name):
     assert {variable.dtype for variable in made[name].trainable_variables} == {"float32"}
 
 
-@every
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "resnet50_lstm" else [pytest.mark.slow]) for name in ROWS]
+)
 def test_it_learns_four_captions_by_heart(name):
     model = _make(name)
     strategy = tf.distribute.get_strategy()

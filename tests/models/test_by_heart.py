@@ -41,6 +41,8 @@ def _made(name, pictures):
     images, texts = pictures
     tokenizer = WordTokenizer.fit(texts, min_count=1, max_tokens=2 + max(len(text.split()) for text in texts))
     said = {**ROWS[name].settings, "model": name.split()[0], "image_size": SIDE, "dropout": 0.0}
+    if "units" in said:
+        said |= {"units": 64, "embedding_size": 64}  # 24 are few for so many words
     model = build_captioner(Settings().replace(**said).resolve(), len(tokenizer))
     batch = {"images": images, "tokens": tokenizer.encode(texts), "weights": np.ones(COUNT, np.float32)}
     return model, tokenizer, {key: tf.constant(value) for key, value in batch.items()}

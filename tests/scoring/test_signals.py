@@ -129,6 +129,7 @@ def test_the_pass_writes_one_number_a_record_in_record_order(tmp_path, name, bac
     assert [path.name for path in tmp_path.iterdir()] == [f"{name}.npy"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "seen"), [("gradient_norm", "features"), ("gradient_norm", "images"), ("loss", "features")]
 )
