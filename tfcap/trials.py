@@ -7,31 +7,27 @@ goes on as the same search.
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import tfcap.quiet  # noqa: F401
-
-import keras
 import optuna
-import tensorflow as tf
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from tfcap import experiment
 from tfcap.command_settings import TuneSettings
 from tfcap.errors import InputError, TrainingDiverged
-from tfcap.files import hash_of, read_json
-from tfcap.preparation import Preparation
+from tfcap.files import hash_of
 from tfcap.run_folder import drop_checkpoints
 from tfcap.search import Axis
 from tfcap.settings import NEUTRAL, Settings
 
 _NAME = "tfcap"  # of the study in the storage
+Watch = Callable[[int, float], None]
+# Trains the captioner of some settings, telling each validation's number and CIDEr; returns the best CIDEr.
+Train = Callable[[Settings, Watch], float]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
@@ -44,14 +40,16 @@ class Trials:
 
     Args:
       base: the experiment around which is searched, not resolved.
+      train: goes on from the last checkpoint in the run's folder, and lets through what the watcher raises.
 
     Raises:
       InputError: the folder holds another search.
     """
 
-    def __init__(self, asked: TuneSettings, axes: Sequence[Axis], base: Settings) -> None:
+    def __init__(self, asked: TuneSettings, axes: Sequence[Axis], base: Settings, train: Train) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.out, self.axes, self.base, self.seed = Path(asked.out), axes, base, base.run.seed
+        self._train = train
         self.out.mkdir(parents=True, exist_ok=True)
         self.study = optuna.create_study(
             storage=f"sqlite:///{(self.out / 'optuna.sqlite3').resolve()}",
@@ -109,20 +107,18 @@ class Trials:
         trial = self._begun()
         before, began = trial.user_attrs.get("seconds", 0.0), time.monotonic()
         try:
-            value, reason = self._train(trial), ""
+            value, reason = self._value(trial), ""
         except _Hopeless:
             value, reason = None, "pruned"
         except TrainingDiverged as error:
             value, reason = None, f"diverged: {error}"
-        except tf.errors.ResourceExhaustedError:
+        except MemoryError:
             value, reason = None, "out of memory"
         trial.set_user_attr("seconds", round(before + time.monotonic() - began, 1))
         trial.set_user_attr("reason", reason)
         # One that diverged counts as pruned: Optuna forgets a failed trial, and would go back there.
         found = self.study.tell(trial, value, TrialState.COMPLETE if value is not None else TrialState.PRUNED)
         self._keep_best_weights()
-        keras.utils.clear_session()
-        gc.collect()
         return found
 
     def _begun(self) -> Trial:
@@ -145,8 +141,8 @@ class Trials:
     def _params(self, trial: Trial) -> dict[str, Any]:
         return {axis.name: _suggested(trial, axis) for axis in self.axes}
 
-    def _train(self, trial: Trial) -> float:
-        """Trains a trial's captioner, from its last checkpoint where it has one; returns its best validation CIDEr."""
+    def _value(self, trial: Trial) -> float:
+        """Returns the best validation CIDEr of a trial's captioner; raises _Hopeless where the pruner stops it."""
         params = self._params(trial)
         known = set(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
@@ -156,11 +152,7 @@ class Trials:
             if trial.should_prune():
                 raise _Hopeless
 
-        prep = Preparation(self.settings(trial.number, params).resolve())
-        with experiment.trackers_of(prep) as trackers:
-            experiment.train(prep, experiment.select(prep), trackers, watch)
-        values = read_json(prep.folder / "history.json")["val_CIDEr"]
-        return max(value for value in values if value is not None)
+        return self._train(self.settings(trial.number, params), watch)
 
     def _keep_best_weights(self) -> None:
         """Deletes the checkpoints of every finished trial but the best."""

@@ -9,6 +9,7 @@ with more --trials it goes on as if they had been asked for at once. All flags o
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.util
 import shlex
 import sys
@@ -27,7 +28,7 @@ from tfcap.settings import Settings
 from tfcap.trackers import check_installed
 
 if TYPE_CHECKING:
-    from tfcap.trials import Trials
+    from tfcap.trials import Trials, Watch
 
 _OF_EACH_TRIAL = ("run_dir", "resume")  # flags that a search sets itself
 
@@ -43,9 +44,9 @@ def main(argv: Sequence[str]) -> None:
     axes = search_of(asked.search, base)
     _check(asked, of_run, axes)
     with alone_in(asked.out, "search"):
-        from tfcap.trials import Trials  # TensorFlow and Optuna are imported only when they are needed
+        from tfcap.trials import Trials  # Optuna may be absent
 
-        trials = Trials(asked, axes, base)
+        trials = Trials(asked, axes, base, _train)
         _run(trials, asked.trials, base.run.progress)
         fixed = {name: value for name, value in of_run.items() if name not in [axis.name for axis in axes]}
         print(_results(trials, fixed))
@@ -67,6 +68,28 @@ def _check(asked: TuneSettings, of_run: Mapping[str, Any], axes: Sequence[Axis])
         raise InputError(f"--{twice[0]} is searched, and is said as well", expected="one of the two")
     if of_run.get("strategy") == "multiworker":
         raise InputError("A search runs on one machine", received="--strategy=multiworker", expected="another strategy")
+
+
+def _train(settings: Settings, watch: Watch) -> float:
+    """Returns the best validation CIDEr of an experiment, of which nothing after training is done.
+
+    Raises:
+      MemoryError: the device has too little.
+    """
+    import tfcap.quiet  # noqa: F401 - TensorFlow is imported only when it is needed
+
+    import keras
+    import tensorflow as tf
+
+    from tfcap.experiment import best_validation
+
+    try:
+        return best_validation(settings, watch)
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(str(error)[:300]) from None
+    finally:
+        keras.utils.clear_session()
+        gc.collect()
 
 
 def _run(trials: Trials, wanted: int, shown: bool) -> None:
