@@ -27,7 +27,7 @@ from tfcap.settings import NEUTRAL, Settings
 # What those need that do not come with the product.
 _PACKAGES = {
     "wandb": "pip install 'wandb>=0.31,<1', the extra tfcap[tracking]",
-    "mlflow": "pip install 'mlflow>=3.1,<4'",
+    "mlflow": "pip install 'mlflow>=3.17,<4'",
 }
 
 
