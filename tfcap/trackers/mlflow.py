@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ class MLflow:
         # By themselves they make a step wait for minutes when the server is away.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of the tables that it makes
         from mlflow import MlflowClient
         from mlflow.entities import Param
 
