@@ -121,7 +121,7 @@ def test_one_that_fails_is_left_out_with_one_line_and_the_run_goes_on(tmp_path, 
 
 
 def test_one_that_fails_leaves_the_others(tmp_path, toy, monkeypatch):
-    monkeypatch.setattr(registry.TRACKERS, "_targets", {"wandb": f"{__name__}:Broken", "mlflow": f"{__name__}:Toy"})
+    monkeypatch.setitem(registry.TRACKERS._targets, "wandb", f"{__name__}:Broken")
     with Trackers(tmp_path, _settings("wandb,mlflow")) as trackers:
         trackers.scalars(1, {"loss": 2.0})
         trackers.scalars(2, {"loss": 1.0})
