@@ -42,8 +42,8 @@ class Axis:
     """
 
     name: str
-    low: float | None = None
-    high: float | None = None
+    low: float = 0.0
+    high: float = 0.0
     log: bool = False
     choices: tuple[Any, ...] = ()
 

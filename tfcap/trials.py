@@ -174,5 +174,6 @@ def _suggested(trial: Trial, axis: Axis) -> Any:
     """Returns what a trial tries of a flag: what it has been given, or what its study's sampler draws."""
     if axis.choices:
         return trial.suggest_categorical(axis.name, axis.choices)
-    suggest = trial.suggest_int if isinstance(axis.low, int) else trial.suggest_float
-    return suggest(axis.name, axis.low, axis.high, log=axis.log)
+    if isinstance(axis.low, int) and isinstance(axis.high, int):
+        return trial.suggest_int(axis.name, axis.low, axis.high, log=axis.log)
+    return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)

@@ -100,8 +100,9 @@ def _run(trials: Trials, wanted: int, shown: bool) -> None:
             words = " ".join(f"--{name}={word_of(value)}" for name, value in found.params.items())
             outcome = found.reason or f"CIDEr {100 * (found.value or 0):.1f}"
             bar.write(f"trial {found.number}: {outcome} {words}", file=sys.stderr)
-            if trials.best is not None:
-                bar.set_postfix_str(f"best CIDEr {100 * trials.best.value:.1f}, trial {trials.best.number}")
+            best = trials.best
+            if best is not None:
+                bar.set_postfix_str(f"best CIDEr {100 * (best.value or 0):.1f}, trial {best.number}")
             bar.update()
             _write(trials)
 

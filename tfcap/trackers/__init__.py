@@ -155,7 +155,7 @@ class Trackers:
 
 def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Returns the numbers of metrics.json by name, a metric's interval beside it."""
-    found = {}
+    found: dict[str, float] = {}
     for name, value in metrics.items():
         if isinstance(value, Mapping):
             of_metric = {"value": f"test/{name}", "low": f"test/{name}_low", "high": f"test/{name}_high"}
