@@ -23,6 +23,7 @@ from tfcap.command_settings import (
     ScoreSettings,
     SelectSettings,
     StudySettings,
+    TuneSettings,
 )
 from tfcap.errors import CellsFailed, InputError, TrainingDiverged
 from tfcap.fields import plain_type
@@ -37,6 +38,7 @@ _COMMANDS: dict[str, type] = {
     "inspect": InspectSettings,
     "report": ReportSettings,
     "study": StudySettings,
+    "tune": TuneSettings,
 }
 
 

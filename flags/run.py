@@ -7,4 +7,7 @@ HELP = {
     "seed": "Seed of initial weights, order, captions drawn, augmentation and dropout.",
     "resume": "Continues an existing run with the same settings; --noresume starts it afresh.",
     "progress": "Shows progress bars.",
+    "tracker": "Where training, validation and the final metrics are shown as well. wandb: in the run's folder, offline"
+    " unless WANDB_MODE says otherwise; mlflow: in mlflow.db beside the run's folder, or at MLFLOW_TRACKING_URI. One"
+    " that fails is left out with a warning, and training goes on.",
 }

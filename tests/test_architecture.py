@@ -23,7 +23,7 @@ ORDER = (
     ("tfrecords_builder",),
     ("data", "selection", "evaluation", "reporting"),
     ("models", "chosen_selector"),
-    ("run_folder", "results"),
+    ("run_folder", "results", "trackers"),
     ("training", "export"),
     ("scoring", "distillation"),
     ("scoring_plan",),
@@ -32,12 +32,13 @@ ORDER = (
     ("proxies",),
     ("scores",),
     ("experiment",),
-    ("grid", "findings"),
-    ("study", "found_cells"),
+    ("grid", "search"),
+    ("findings",),
+    ("study", "found_cells", "trials"),
     ("report_data",),
     ("report_tables", "report_samples"),
     ("report_parts",),
-    ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report"),
+    ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report", "tune"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

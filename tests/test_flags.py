@@ -19,6 +19,7 @@ from tfcap.command_settings import (
     ScoreSettings,
     SelectSettings,
     StudySettings,
+    TuneSettings,
 )
 from tfcap.errors import InputError, TrainingDiverged
 from tfcap.grid import cells_of
@@ -44,6 +45,7 @@ OWN = {  # groups of one command
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "study": StudySettings,
+    "tune": TuneSettings,
     "report": ReportSettings,
 }
 

@@ -58,3 +58,11 @@ class StudySettings(Group):
     out: str = field("", unit="folder")
     jobs: int = field(1, low=1, high=1024, unit="experiments")
     dry_run: bool = field(False)
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneSettings(Group):
+    out: str = field("", unit="folder")
+    search: str = field("", unit="flag=low..high, flag=low..high:log or flag=a|b, joined by commas")
+    trials: int = field(20, low=1, high=100_000, unit="trials")
+    pruner: str = field("median", choices=("median", "hyperband", "none"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,11 @@ from tfcap.results import write_results
 from tfcap.scores import embeddings, loaded, scores_of, sketches
 from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings
+from tfcap.trackers import Trackers, check_installed
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
+
+Watch = Callable[[int, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +62,28 @@ def run(settings: Settings) -> Result:
       InputError: the settings or the data cannot be used as they are.
       TrainingDiverged: a loss or gradient was not finite.
     """
+    check_installed(settings)
     prep = Preparation(settings.resolve())
     mask = select(prep)
-    train(prep, mask)
-    evaluate_best(prep, mask)
+    with trackers_of(prep) as trackers:
+        train(prep, mask, trackers)
+        evaluate_best(prep, mask)
+        trackers.deliver(read_json(prep.folder / "metrics.json"))
     export_best(prep)
     prep.replicas.barrier()  # a worker that ends earlier would take the others with it
     return Result(prep.folder.path, read_json(prep.folder / "metrics.json"))
+
+
+def best_validation(settings: Settings, watch: Watch) -> float:
+    """Trains as `run` does, without a look at the test split; returns the best validation CIDEr.
+
+    Args:
+      watch: as in `train`.
+    """
+    prep = Preparation(settings.resolve())
+    with trackers_of(prep) as trackers:
+        train(prep, select(prep), trackers, watch)
+    return max(value for value in read_json(prep.folder / "history.json")["val_CIDEr"] if value is not None)
 
 
 def select(prep: Preparation) -> Mask:
@@ -97,14 +116,31 @@ def select(prep: Preparation) -> Mask:
     return mask
 
 
-def train(prep: Preparation, mask: Mask) -> None:
-    """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder."""
+def trackers_of(prep: Preparation) -> Trackers:
+    """Returns what follows the run; only the chief's writes."""
+    return Trackers(prep.folder.path, prep.settings, prep.replicas.is_chief)
+
+
+def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None = None) -> None:
+    """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder.
+
+    Args:
+      watch: is told each validation's number, from 1, and its CIDEr; what it raises ends training there.
+    """
     track = several(prep.settings.training.track)
     done = [prep.folder / "history.json", *(prep.folder / "dynamics" / f"{name}.json" for name in track)]
     if all(path.exists() for path in done):
         return
     model = prep.new_captioner()
-    validation = Validation(prep, model)
+    validation = Validation(prep, model, trackers)
+
+    def validate() -> dict[str, float]:
+        scores = validation.run()
+        if watch is not None:
+            before = training.progress.history.get("val_CIDEr", [])
+            watch(1 + sum(value is not None for value in before), scores["val_CIDEr"])
+        return scores
+
     training = prep.training(
         model,
         mask.positions,
@@ -112,12 +148,11 @@ def train(prep: Preparation, mask: Mask) -> None:
         prep.folder / "checkpoints",
         track,
         steps=_budget(prep),
-        validate=validation.run,
+        validate=validate,
         log=validation.log,
         title=f"training {parameters_in_words(model.parameters_trained, model.parameters)}",
     )
     progress = training.run()
-    validation.close()
     prep.keep_dynamics(training, prep.folder / "dynamics")
     if prep.replicas.is_chief:
         training_curves(prep.folder / "curves.png", progress.history)

@@ -111,6 +111,20 @@ def locked(lock: str | os.PathLike[str], wait: bool = True) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def alone_in(out: str | os.PathLike[str], kind: str) -> Iterator[None]:
+    """Keeps other processes from a folder that --out names.
+
+    Raises:
+      InputError: another one is at work in this `kind` of folder, or nothing can be written there.
+    """
+    try:
+        with refusal_explained(f"--out={out}"), locked(Path(out) / ".lock", wait=False):
+            yield
+    except BlockingIOError:
+        raise InputError(f"Another process is at work on this {kind}", received=f"--out={out}") from None
+
+
 def remove_partials(folder: str | os.PathLike[str]) -> None:
     """Deletes what killed `atomic_file` and `atomic_folder` calls left directly in `folder`."""
     folder = Path(folder)

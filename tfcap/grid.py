@@ -2,7 +2,8 @@
 
     --selector=random,loss --fraction=0.25,0.5 --seed=0,1,2
 
-has twelve cells. A flag whose own value holds commas (--track, --mixture, --score_epochs) is a list by semicolons.
+has twelve cells. A flag whose own value holds commas (--track, --mixture, --score_epochs, --tracker) is a list by
+semicolons.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import flags
 from tfcap.errors import InputError
 from tfcap.settings import Settings
 
-_OWN_COMMAS = ("track", "mixture", "score_epochs")
+_OWN_COMMAS = ("track", "mixture", "score_epochs", "tracker")
 # Which flags say how something is kept, and for how many steps; of no meaning where everything is.
 OF_SELECTION = (
     *("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),

@@ -112,6 +112,15 @@ TRACKED = Registry(
         "aum": "tfcap.scoring.tracking:WordMargin",
     },
 )
+# What follows a run while it goes on.
+TRACKERS = Registry(
+    "tracker",
+    {
+        "tensorboard": "tfcap.trackers.tensorboard:TensorBoard",
+        "wandb": "tfcap.trackers.weights_and_biases:WeightsAndBiases",
+        "mlflow": "tfcap.trackers.mlflow:MLflow",
+    },
+)
 # Classes, or functions, that make a selector from its options.
 SELECTORS = Registry(
     "selector",

@@ -26,7 +26,7 @@ PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's 
 OUTPUTS = (
     *("saved_model", "metrics.json", "samples.png", "per_image.json", "captions.json", "history.json", "curves.png"),
     *("scores.png", "checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt"),
-    "tokenizer",
+    *("tokenizer", "trackers.json", "wandb"),
     "experiment.json",
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")

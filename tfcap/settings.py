@@ -144,6 +144,7 @@ class RunSettings(Group):
     seed: int = field(0, low=0, high=2**31 - 1)
     resume: bool = field(True)
     progress: bool = field(True)
+    tracker: str = field("tensorboard", choices=registry.TRACKERS, several=True)
 
 
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
@@ -156,6 +157,7 @@ NEUTRAL = frozenset(
         "scoring_dir",
         "resume",
         "progress",
+        "tracker",
         "checkpoint_every",
         "strategy",
         "xla",

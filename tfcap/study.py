@@ -8,7 +8,6 @@ there; the same command goes on after a kill, and runs no finished cell again. A
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import json
@@ -18,7 +17,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tfcap import run_folder
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
-from tfcap.files import locked, read_json, refusal_explained, write_text
+from tfcap.files import alone_in, read_json, write_text
 from tfcap.findings import against_random, estimates, late_rises, noise_kept, reaching, relative_costs
 from tfcap.grid import Cell, cells_of
 from tfcap.progress import progress_bar
@@ -40,6 +39,7 @@ from tfcap.reporting.study_table import (
     study_table,
 )
 from tfcap.settings import Settings
+from tfcap.trackers import check_installed
 
 _POLL_SECONDS = 0.5
 
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--out is missing", expected="--out=FOLDER", remedy="See --help.")
     out = Path(asked.out)
     study = Study(out, cells, asked.jobs)
-    with refusal_explained(f"--out={out}"), _alone(out):
+    with alone_in(out, "study"):
         failed = study.run()
     print(_tables(study.found))
     if failed:
@@ -78,15 +78,6 @@ def _tables(cells: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    try:
-        with locked(out / ".lock", wait=False):
-            yield
-    except BlockingIOError:
-        raise InputError("Another process is at work on this study", received=f"--out={out}") from None
-
-
 class Study:
     """The cells of a grid, and what those that are finished have found.
 
@@ -103,6 +94,7 @@ class Study:
         self._hashes: dict[str, str] = {}
         self._scoring: dict[str, str] = {}
         for cell in cells:
+            check_installed(cell.settings)
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
             self._hashes[cell.name] = _resolved(cell.settings)

@@ -1,11 +1,10 @@
-"""Validation during training: the scores that pick the checkpoint, and what TensorBoard shows."""
+"""Validation during training: the scores that pick the checkpoint, and what trackers show."""
 
 from __future__ import annotations
 
 import tfcap.quiet  # noqa: F401
 
 import numpy as np
-import tensorflow as tf
 
 from tfcap.data.pipeline import SequentialBatches
 from tfcap.evaluation.cider import CiderScorer
@@ -13,17 +12,18 @@ from tfcap.models.build import greedy_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.reporting.pictures import Sample, sheet_pixels
+from tfcap.trackers import Trackers
 from tfcap.training.replicated import replicated
 from tfcap.training.step import example_losses
 
 
 class Validation:
-    """Scores the captioner on the validation split and shows it in TensorBoard."""
+    """Scores the captioner on the validation split and shows it in the trackers."""
 
     PICTURES = 6
 
-    def __init__(self, prep: Preparation, model: Captioner) -> None:
-        self.prep, self.model = prep, model
+    def __init__(self, prep: Preparation, model: Captioner, trackers: Trackers) -> None:
+        self.prep, self.model, self.trackers = prep, model, trackers
         self.records = prep.records["validation"]
         self.inputs = prep.inputs("validation")
         self.ids = [int(image_id) for image_id in self.records.ids]
@@ -31,9 +31,6 @@ class Validation:
         self.decoder = prep.decoder(model, greedy_of(prep.settings))
         self._losses = replicated(model, example_losses(model, prep.settings.training.xla), prep.replicas)
         self._step = 0
-        self._writer = (
-            tf.summary.create_file_writer(str(prep.folder / "tensorboard")) if prep.replicas.is_chief else None
-        )
 
     def run(self) -> dict[str, float]:
         """Returns the mean loss over validation images and the CIDEr of greedy captions."""
@@ -55,26 +52,16 @@ class Validation:
         return float(np.concatenate(losses).mean())
 
     def log(self, step: int, scalars: dict[str, float]) -> None:
-        """Writes scalars to TensorBoard."""
+        """Shows scalars in the trackers."""
         self._step = step
-        if self._writer is not None:
-            with self._writer.as_default(step):
-                for name, value in scalars.items():
-                    tag = name.replace("val_", "validation/") if name.startswith("val_") else f"training/{name}"
-                    tf.summary.scalar(tag, value)
+        self.trackers.scalars(step, scalars)
 
     def _show(self, texts: list[str], per_image: np.ndarray) -> None:
-        """Writes the first pictures with their captions to TensorBoard."""
-        if self._writer is None:
+        """Shows the first pictures with their captions in the trackers."""
+        if not self.prep.replicas.is_chief:
             return
         samples = [
             Sample(self.records.picture(i), texts[i], self.records.captions[i], float(per_image[i]))
             for i in range(min(self.PICTURES, len(texts)))
         ]
-        with self._writer.as_default(self._step):
-            tf.summary.image("validation/captions", sheet_pixels(samples)[None])
-        self._writer.flush()
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
+        self.trackers.picture(self._step, "validation/captions", sheet_pixels(samples))

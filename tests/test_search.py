@@ -1,0 +1,71 @@
+"""What --search can say, and what it must not."""
+
+import pytest
+
+from tfcap.errors import InputError
+from tfcap.search import Axis, search_of
+from tfcap.settings import Settings
+
+
+def test_ranges_and_choices_have_the_types_of_their_flags():
+    assert search_of(
+        "learning_rate=1e-4..1e-2:log, dropout=0..0.5,units=128|256 ,batch_size=16..64:log", Settings()
+    ) == [
+        Axis("learning_rate", 1e-4, 1e-2, log=True),
+        Axis("dropout", 0.0, 0.5),
+        Axis("units", choices=(128, 256)),
+        Axis("batch_size", 16, 64, log=True),
+    ]
+    assert search_of("attention=true|false", Settings()) == [Axis("attention", choices=(True, False))]
+    assert isinstance(search_of("batch_size=16..64", Settings())[0].low, int)
+
+
+def test_an_axis_is_written_as_it_is_read():
+    text = "learning_rate=0.0001..0.01:log,units=128|256,attention=true|false"
+    assert ",".join(map(str, search_of(text, Settings()))) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "--search is missing"),
+        ("learning_rate", "cannot be read"),
+        ("learning_rate=", "cannot be read"),
+        ("learning_rate=1e-4", "two or more choices"),
+        ("learning_rate=1e-4..1e-2:ln", "cannot be read"),
+        ("learning_rate=1e-4..1e-3..1e-2", "cannot be read"),
+        ("learning_rat=1e-4..1e-2", "names no flag of an experiment. Received: 'learning_rat'"),
+        ("trials=1..2", "names no flag of an experiment"),
+        ("learning_rate=low..high", "a value that --learning_rate cannot be.*Expected: numbers"),
+        ("units=1.5|2", "a value that --units cannot be.*Expected: whole numbers"),
+        ("attention=yes|no", "a value that --attention cannot be.*Expected: true or false"),
+        ("learning_rate=1e-2..1e-4", "a range that is none"),
+        ("dropout=nan..0.5", "a range that is none"),
+        ("dropout=0..0.5:log", "no logarithm"),
+        ("model=a..b", "cannot be read.*--model is no number"),
+        ("units=128|128", "two or more choices"),
+        ("dropout=0..0.5,dropout=0..0.3", "names a flag twice"),
+        ("dropout=0..2", "--dropout is out of range"),
+        ("model=git|best", "Unknown captioner"),
+        ("augment=crop|zoom", "Unknown --augment"),
+        (
+            "tie_embeddings=true|false,units=64|128",
+            "an experiment that cannot be, .*--tie_embeddings needs word vectors",
+        ),
+        ("temperature=0..1", "cannot choose --temperature: validation"),
+        ("beams=1..5", "cannot choose --beams: validation"),
+        ("seed=0..9", "cannot choose --seed: the best seed is luck"),
+        ("fraction=0.1..1", "cannot choose --fraction"),
+        ("dataset=scenes|flickr8k", "cannot choose --dataset: it decides the data"),
+        ("scenes_seed=0..9", "cannot choose --scenes_seed: it decides the data"),
+        ("limit=10|20", "cannot choose --limit: it decides the data"),
+        ("coco_split=official|val2017", "cannot choose --coco_split: it decides the data"),
+        ("validate_every=1..5", "cannot choose --validate_every"),
+        ("xla=true|false", "cannot choose --xla: it changes no score"),
+        ("tracker=wandb|mlflow", "cannot choose --tracker: it changes no score"),
+    ],
+)
+def test_a_search_that_cannot_be_is_an_error_on_one_line(text, words):
+    with pytest.raises(InputError, match=words) as caught:
+        search_of(text, Settings())
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,128 @@
+"""A search by the command line, on a toy: killed and gone on, its best trial's command, and mistakes."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_SEARCH = "--search=learning_rate=1e-3..1e-1:log,attention=true|false"
+
+
+def _arguments(toy_flags, out, *more):
+    said = {name: value for name, value in toy_flags.items() if name not in ("xla", "progress", "epochs")}
+    flags = [f"--{name}={value}" for name, value in said.items()]
+    return [*flags, "--noxla", "--noexport", "--epochs=3", "--validate_every=1", f"--out={out}", *more]
+
+
+def _command(module, arguments, **more):
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+def _done(process):
+    out, errors = process.communicate(timeout=600)
+    return process.returncode, out, errors
+
+
+@pytest.fixture(scope="module")
+def searched(toy_flags, tmp_path_factory):
+    """A search that was killed when its first trial had a checkpoint, and then ran to its end."""
+    out = tmp_path_factory.mktemp("searches") / "toy"
+    arguments = _arguments(toy_flags, out, _SEARCH, "--trials=2")
+    process = _command("tfcap.tune", arguments)
+    deadline = time.monotonic() + 300
+    while not (out / "runs" / "trial-0000" / "checkpoints" / "LATEST").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    return out, arguments, _done(_command("tfcap.tune", arguments))
+
+
+def test_a_killed_search_goes_on_to_its_table(searched):
+    out, _, (code, shown, errors) = searched
+    assert code == 0, errors
+    found = json.loads((out / "tune.json").read_text())
+    assert [one["number"] for one in found["trials"]] == [0, 1]
+    assert found["best"] == max(found["trials"], key=lambda one: (one["value"], -one["number"]))["number"]
+    for one in found["trials"]:
+        run = out / "runs" / f"trial-{one['number']:04d}"
+        history = json.loads((run / "history.json").read_text())
+        assert len(history["loss"]) == 3 and one["value"] == max(history["val_CIDEr"])
+        settings = json.loads((run / "experiment.json").read_text())["settings"]
+        assert settings["training"]["learning_rate"] == one["params"]["learning_rate"]
+        assert settings["model"]["attention"] == one["params"]["attention"]
+    assert shown.splitlines()[1].split()[0] == str(found["best"])
+    assert (out / "tune.png").exists()
+
+
+def test_nothing_looked_at_the_test_split(searched):
+    out, _, _ = searched
+    for name in ("metrics.json", "captions.json", "per_image.json", "samples.png", "saved_model"):
+        assert not list(out.rglob(name)), name
+
+
+def test_a_finished_search_trains_nothing(searched):
+    out, arguments, (_, shown, _) = searched
+    histories = {path: path.stat().st_mtime_ns for path in out.rglob("history.json")}
+    code, again, _ = _done(_command("tfcap.tune", arguments))
+    assert code == 0 and again == shown
+    assert histories == {path: path.stat().st_mtime_ns for path in out.rglob("history.json")}
+
+
+@pytest.mark.slow
+def test_the_best_trial_s_command_evaluates_its_captioner_without_training_it_again(searched):
+    out, _, (_, shown, _) = searched
+    line = next(line for line in shown.splitlines() if line.strip().startswith("python -m tfcap.main"))
+    run = out / "runs" / f"trial-{json.loads((out / 'tune.json').read_text())['best']:04d}"
+    before = (run / "history.json").stat().st_mtime_ns
+    code, _, errors = _done(_command("tfcap.main", shlex.split(line)[3:]))
+    assert code == 0, errors
+    assert (run / "metrics.json").exists() and (run / "history.json").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([_SEARCH], "--out is missing"),
+        (["--out=x"], "--search is missing"),
+        (["--out=x", "--search=dropout=0..2"], "--dropout is out of range"),
+        (["--out=x", "--search=seed=0..9"], "cannot choose --seed"),
+        (["--out=x", _SEARCH, "--attention"], "--attention is searched, and is said as well"),
+        (["--out=x", _SEARCH, "--run_dir=y"], "--run_dir is each trial's own"),
+        (["--out=x", _SEARCH, "--strategy=multiworker"], "A search runs on one machine"),
+        (["--out=x", _SEARCH, "--pruner=mean"], "Unknown --pruner"),
+        (["--out=x", _SEARCH, "--trials=0"], "--trials is out of range"),
+    ],
+)
+def test_mistakes_end_with_2_and_leave_nothing(tmp_path, monkeypatch, arguments, words):
+    import flags
+    from tfcap import tune
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended, pytest.MonkeyPatch.context() as patched:
+        said = []
+        patched.setattr("builtins.print", lambda text, **_: said.append(text))
+        flags.exit_after(lambda: tune.main(["tune", *arguments]))
+    assert ended.value.code == 2 and words in said[0] and "\n" not in said[0]
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_optuna_the_error_says_what_to_install(tmp_path, monkeypatch):
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs Optuna, which is not installed. pip install 'optuna>=5,<6'"):
+        tune.main(["tune", f"--out={tmp_path / 'x'}", _SEARCH, "--tracker=tensorboard"])
+    assert not (tmp_path / "x").exists()

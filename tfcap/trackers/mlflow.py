@@ -1,0 +1,60 @@
+"""MLflow: at MLFLOW_TRACKING_URI, or in an SQLite file beside the run's folder, where runs lie side by side."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping
+
+import numpy as np
+
+from tfcap.trackers import TrackedRun
+
+_TAG = "tfcap.run"
+_BATCH = 100  # parameters that a server takes at once
+_STATUS = {"finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+
+
+class MLflow:
+    """A run of the experiment that MLFLOW_EXPERIMENT_NAME names, or tfcap; a resumed one finds it again by a tag."""
+
+    def __init__(self, run: TrackedRun) -> None:
+        # By themselves they make a step wait for minutes when the server is away.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it tells of the tables that it makes
+        from mlflow import MlflowClient
+        from mlflow.entities import Param
+
+        named, here = os.environ.get("MLFLOW_TRACKING_URI"), run.folder.resolve().parent
+        self._client = MlflowClient(tracking_uri=named or f"sqlite:///{here / 'mlflow.db'}")
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "tfcap")
+        found = self._client.get_experiment_by_name(name)
+        artifacts = None if named else (here / "mlflow").as_uri()
+        experiment = found.experiment_id if found else self._client.create_experiment(name, artifacts)
+        runs = self._client.search_runs([experiment], f"tags.`{_TAG}` = '{run.identity}'")
+        if runs:
+            self._id = runs[0].info.run_id
+            self._client.update_run(self._id, status="RUNNING")
+        else:
+            made = self._client.create_run(experiment, run_name=run.folder.name, tags={_TAG: run.identity})
+            self._id = made.info.run_id
+        params = [Param(key, str(value)) for key, value in run.settings.items()]
+        for start in range(0, len(params), _BATCH):
+            self._client.log_batch(self._id, params=params[start : start + _BATCH])
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric
+
+        now = int(1000 * time.time())
+        self._client.log_batch(self._id, [Metric(key, float(value), now, step) for key, value in values.items()])
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Shows nothing: a store of numbers alone needs no place for files."""
+
+    def results(self, values: Mapping[str, float]) -> None:
+        self.scalars(0, values)
+
+    def close(self, status: str) -> None:
+        self._client.set_terminated(self._id, _STATUS[status])
