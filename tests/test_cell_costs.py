@@ -57,10 +57,8 @@ def test_finished_cells_correct_the_rule_and_stand_for_other_seeds():
     found = {"random-0.25-s0": {"seconds": 3 * by_rule["random-0.25-s0"].seconds}}
     now = _expected(found)
     assert "random-0.25-s0" not in now and len(now) == len(by_rule) - 1
-    assert (now["random-0.25-s1"].seconds, now["random-0.25-s1"].why) == (
-        found["random-0.25-s0"]["seconds"],
-        AS_OTHER_SEEDS,
-    )
+    twin = now["random-0.25-s1"]
+    assert (twin.seconds, twin.why) == (found["random-0.25-s0"]["seconds"], AS_OTHER_SEEDS)
     assert now["full-s0"].seconds == 3 * by_rule["full-s0"].seconds
     assert now["full-s0"].why == f"{RULE}; times 3.00, as the finished took"
 

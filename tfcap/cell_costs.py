@@ -2,8 +2,8 @@
 
 The rule counts the work of a cell in gigaflops (GFLOP): for every image in every epoch one pass of the captioner, for
 every image once the frozen encoder's features, and for a cell that is the first of those that share scores, the
-training of the captioner that scores and one pass over all of train. `_START` seconds are added for what does not depend on
-the data. It is a rule of thumb: it knows neither validation nor the machine.
+training of the captioner that scores and one pass over all of train. `_START` seconds are added for what does not
+depend on the data. It is a rule of thumb: it knows neither validation nor the machine.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tfcap.grid import Cell
 from tfcap.settings import Settings
 
 # Of a pass over one image and its caption, forward and backward. The first two are what they took on one core (2.6 and
-# 5 ms, `scenes` and Flickr8k of README.md), times the rate below; a transformer's are 6 FLOP for each weight and token, 32.
+# 5 ms: the verified runs on `scenes` and Flickr8k), times the rate below; a transformer's are 6 FLOP a weight and token.
 _SMALL_RESNET_LSTM, _LSTM = 0.13, 0.25
 _WEIGHTS = {"tiny": 1e6, "mini": 8e6, "small": 3e7, "base": 1.24e8, "large": 3.5e8, "1b": 1.24e9, "3b": 3.2e9}
 _IN_CHECKPOINT = {"clip_gpt2": "base", "vit_gpt2": "base", "git": "base", "vit_llama": "1b"}
@@ -36,7 +36,7 @@ _ENCODERS = {
 }
 _CORE = 50.0  # GFLOP a second, of one core
 _START = 30.0  # seconds
-RULE = f"by rule: GFLOP at {_CORE:g} a second, as one core does them (a GPU perhaps a thousand times as many), and {_START:g} s"
+RULE = f"by rule: work at {_CORE:g} GFLOP/s, one core (a GPU may do a thousand times as much), and {_START:g} s"
 AS_OTHER_SEEDS = "as the same cell took with other seeds"
 # Images of train, where the data set has one published size; by --coco_split too.
 _IMAGES = {"flickr8k": 6_000, "food_recipes": 10_800, "official": 118_287, "karpathy": 113_287, "val2017": 4_000}
@@ -85,9 +85,8 @@ def expected(
             several[cell.name] = Expected(statistics.fmean(twins[_but_seed(cell)]), AS_OTHER_SEEDS)
         elif ratios:
             times = statistics.median(ratios)
-            several[cell.name] = Expected(
-                times * by_rule[cell.name], f"{RULE}; times {times:.2f}, as the finished took"
-            )
+            words = f"{RULE}; times {times:.2f}, as the finished took"
+            several[cell.name] = Expected(times * by_rule[cell.name], words)
         else:
             several[cell.name] = Expected(by_rule[cell.name], RULE)
     return several

@@ -122,9 +122,8 @@ class Study:
             lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(cell.arguments)}")
         seconds = sum(cost.seconds for cost in costs.values())
         total = f"{len(self.cells)} cells, of which {len(self.cells) - len(costs)} are finished"
-        lines.append(
-            f"{total}; the others about {in_words(seconds)}, {in_words(seconds / self.jobs)} by --jobs={self.jobs}"
-        )
+        together = f"{in_words(seconds / self.jobs)} by --jobs={self.jobs}"
+        lines.append(f"{total}; the others about {in_words(seconds)}, {together}")
         whys = Counter(cost.why for cost in costs.values())
         return [*lines, *(f"  {count} of them {why}" for why, count in whys.items())]
 
