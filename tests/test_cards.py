@@ -7,7 +7,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 import flags
-from tests.toy_study import write_run
+from tests.toy_study import IMAGES, write_run
 from tfcap import cards, experiment
 from tfcap.errors import InputError
 from tfcap.files import read_json, write_json
@@ -26,7 +26,8 @@ def _command(text):
 
 def _written(folder, history=None, **said):
     """The card of a run that was written without training."""
-    write_run(folder, Settings().replace(**{"fraction": 0.5, **said}).resolve(), [0.1, 0.2], ["a", "b"])
+    settings = Settings().replace(**{"fraction": 0.5, **said}).resolve()
+    write_run(folder, settings, [0.1] * len(IMAGES), ["a"] * len(IMAGES))
     write_json(folder / "history.json", {"loss": [1.0], "val_CIDEr": [0.5], **(history or {})})
     return cards.card_of_run(folder)
 

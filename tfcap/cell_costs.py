@@ -17,7 +17,7 @@ from tfcap.grid import Cell
 from tfcap.settings import Settings
 
 # Of a pass over one image and its caption, forward and backward. The first two are what they took on one core (2.6 and
-# 5 ms: the verified runs on `scenes` and Flickr8k), times the rate below; a transformer's are 6 FLOP a weight and token.
+# 5 ms: the verified runs on `scenes` and Flickr8k), times the rate below; a transformer's are 6 FLOP a weight and word.
 _SMALL_RESNET_LSTM, _LSTM = 0.13, 0.25
 _WEIGHTS = {"tiny": 1e6, "mini": 8e6, "small": 3e7, "base": 1.24e8, "large": 3.5e8, "1b": 1.24e9, "3b": 3.2e9}
 _IN_CHECKPOINT = {"clip_gpt2": "base", "vit_gpt2": "base", "git": "base", "vit_llama": "1b"}
