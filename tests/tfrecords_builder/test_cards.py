@@ -65,6 +65,8 @@ def test_captions_that_were_not_counted_are_not_made_up(toy_data):
 def test_croissant_is_valid_and_its_hashes_are_those_of_the_files(toy_data, monkeypatch):
     monkeypatch.setattr(Toy, "extras", ("truth/noisy",))
     monkeypatch.setattr(Toy, "LICENCE", Licence("Free.", "other", "toy-licence", "https://example.org/licence"))
+    monkeypatch.setattr(Toy, "CITATION", "@misc{toy}")
+    monkeypatch.setattr(Toy, "HOMEPAGE", "https://example.org")
     contents = {
         split: [example(10 * k + n, extras={"truth/noisy": 0}) for n in range(4)]
         for k, split in enumerate(("train", "test"))
