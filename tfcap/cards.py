@@ -58,7 +58,7 @@ def card_of_run(run: Path, written: Mapping[str, Any] | None = None) -> str:
     described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
     history = read_json(run / "history.json")
     choices = settings.by_name()
-    header, facts = _common(run.name, choices, described, metrics, "test")
+    header, facts = _common(run.resolve().name, choices, described, metrics, "test")
     name = f"{choices['selector']}-{choices['fraction']:g}"
     mask = run / "masks" / f"{name}.json"
     left_out = (written or {}).get("left_out")
@@ -87,7 +87,7 @@ def card_of_evaluation(folder: Path, said: Mapping[str, Any]) -> str:
     choices = {**described["settings"], "fraction": 1.0}
     split = choices["split"]
     words = [_word(name, value) for name, value in said.items() if name not in (*_PLACES, "out")]
-    header, facts = _common(folder.name, choices, described, metrics, split)
+    header, facts = _common(folder.resolve().name, choices, described, metrics, split)
     header |= {
         "library_name": "tfcap",
         "pipeline_tag": "image-to-text",
