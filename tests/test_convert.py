@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from huggingface_hub import ModelCard
 from safetensors.numpy import load_file, save_file
 
 from tests.models import toy_vit
@@ -66,6 +67,9 @@ def test_what_is_written_is_the_best_captioner_and_is_read_again(toy_flags, pair
     command = [sys.executable, "-m", "tfcap.convert", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0 and "vision-encoder-decoder" in done.stdout, done.stderr
+    card = ModelCard((tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
+    assert (card.data.library_name, card.data.pipeline_tag) == ("transformers", "image-to-text")
+    assert "`vision-encoder-decoder`" in card.text and str(tmp_path) not in card.text
     tokenizer = SubwordTokenizer.load(tmp_path / "out", MAX_TOKENS)
     assert tokenizer.hash == SubwordTokenizer.load(pair, MAX_TOKENS).hash
     resolved = settings.resolve()

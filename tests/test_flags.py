@@ -256,6 +256,46 @@ def test_every_preset_of_an_evaluation_lacks_a_source_and_a_place_alone(path, mo
     assert seen[0].data.source == "SOURCE" and seen[0] == seen[0].resolve()
 
 
+TABLES = {  # of the reproduced studies, by the stem of the preset that has the grid; what it runs on at a small size
+    "s1_selection": "scenes",
+    "s1_data_size": "scenes",
+    "s2_freezing": "flickr8k",
+    "s2_decoders": "flickr8k",
+    "s4_ratios": "scenes",
+}
+AT_HAND = {  # what a small preset's command names, since it is no part of the preset
+    "s1_clip_gpt2_small": ["--tokenizer=GPT2"],
+    "s1_git_small": ["--tokenizer=BERT"],
+    "s2_decoders_small": ["--tokenizer=GPT2"],
+}
+
+
+@pytest.mark.parametrize("stem", TABLES)
+def test_every_table_of_a_study_has_a_grid_at_both_sizes_with_three_seeds(stem):
+    for name in (stem, f"{stem}_small"):
+        cells = cells_of([f"--flagfile={_REPOSITORY / 'flags' / 'presets' / name}.flags"])
+        assert {cell.axes["seed"] for cell in cells} == {"0", "1", "2"}
+
+
+@pytest.mark.parametrize("path", [path for path in PRESETS if path.stem.endswith("_small")], ids=lambda path: path.stem)
+def test_a_small_preset_downloads_nothing_when_its_command_names_the_weights(path):
+    on = TABLES.get(path.stem.removesuffix("_small"), "flickr8k")
+    named = [*AT_HAND.get(path.stem, []), *(["--encoder_weights=file.weights.h5"] if on == "flickr8k" else [])]
+    assert all(word.split("=")[0] in path.read_text(encoding="utf-8") for word in named)
+    for cell in cells_of([f"--flagfile={path}", *named]):
+        said = cell.settings.resolve().by_name()
+        assert said["dataset"] == on
+        assert not any("://" in str(value) or value == "imagenet" for value in said.values())
+
+
+def test_the_selection_of_s1_at_a_small_size_is_what_was_asked_in_both_protocols():
+    cells = cells_of([f"--flagfile={_REPOSITORY / 'flags' / 'presets' / 's1_selection_small'}.flags"])
+    axes = [cell.axes for cell in cells if cell.axes["selector"] != "full"]
+    assert {one["selector"] for one in axes} == {"random", "gradient_norm", "loss", "stratified", "k_means"}
+    assert {one["fraction"] for one in axes} == {"0.1", "0.25", "0.5", "0.75"}
+    assert {one["budget_steps"] for one in axes} == {"true", "false"} and len(cells) == 5 * 4 * 3 * 2 + 3
+
+
 def test_the_runs_of_two_presets_have_two_folders():
     experiments = [path for path in PRESETS if "python -m tfcap.main" in path.read_text(encoding="utf-8")]
     folders = [cells_of([f"--flagfile={path}"])[0].settings.resolve().run.run_dir for path in experiments]

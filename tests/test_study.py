@@ -134,7 +134,10 @@ def test_mistakes_end_with_2_and_leave_nothing(tmp_path, arguments, words):
 def test_a_dry_run_lists_the_commands_and_writes_nothing(tmp_path):
     code, shown, _ = _done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
     assert code == 0 and not (tmp_path / "x").exists()
-    assert shown.splitlines()[2].split(maxsplit=1)[0] == "loss-0.5" and len(shown.splitlines()) == 3
+    *cells, total, why = shown.splitlines()
+    assert [line.split()[0] for line in cells] == ["random-0.5", "full", "loss-0.5"]
+    assert all(" s  python -m tfcap.main --" in line or " min  python -m tfcap.main --" in line for line in cells)
+    assert total.startswith("3 cells, of which 0 are finished; the others about ") and "3 of them by rule" in why
 
 
 def test_the_noise_that_is_kept_has_a_table_where_it_is_known(study):

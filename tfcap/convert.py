@@ -16,12 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import flags
+from tfcap.cards import card_of_run
 from tfcap.command_settings import ConvertSettings
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, refusal_explained
 from tfcap.models.contents import FLAGS, check_same, contents_behind
-from tfcap.run_folder import contents_of, description_of
+from tfcap.run_folder import CARD, contents_of, description_of
 
 
 def main(argv: Sequence[str]) -> None:
@@ -76,6 +77,12 @@ def convert(run: Path, out: Path) -> dict[str, object]:
     checkpoint.restore(best, model)
     found = model.hugging_face()
     tensors = tensors_of(found.rows)
+    written: dict[str, object] = {
+        "tensors": len(tensors),
+        "parameters": sum(tensor.size for tensor in tensors.values()),
+        "model_type": found.config["model_type"],
+        "left_out": found.left_out,
+    }
     with refusal_explained(f"--out={out}"), atomic_folder(out) as folder:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         for name, content in {"config.json": found.config, "preprocessor_config.json": found.preprocessing}.items():
@@ -83,12 +90,8 @@ def convert(run: Path, out: Path) -> dict[str, object]:
                 (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for path in tokenizer_folder.iterdir():
             shutil.copy(path, folder / path.name)
-    return {
-        "tensors": len(tensors),
-        "parameters": sum(tensor.size for tensor in tensors.values()),
-        "model_type": found.config["model_type"],
-        "left_out": found.left_out,
-    }
+        (folder / CARD).write_text(card_of_run(run, written), encoding="utf-8")
+    return written
 
 
 if __name__ == "__main__":

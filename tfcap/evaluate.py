@@ -68,6 +68,7 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
 
     folder = EvaluationFolder(asked, settings)
     import tfrecords_builder
+    from tfcap import cards
     from tfcap.data.records import Records
     from tfcap.evaluation.tokenizer import tokenize
     from tfcap.models.checkpoints import folder_of, preset_folder
@@ -86,6 +87,9 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
         if not folder.is_finished:
             _finish(folder, records, captioning, settings)
         folder.journal.unlink(missing_ok=True)
+        usual = EvaluateSettings()
+        of_command = {name: value for name, value in dataclasses.asdict(asked).items() if value != getattr(usual, name)}
+        cards.write_of_evaluation(folder.path, {"model": asked.model, **of_command, **said})
         return read_json(folder.path / "metrics.json")
 
 

@@ -16,7 +16,7 @@ from tfcap.errors import InputError
 from tfcap.files import read_json, refusal_explained, remove_partials, write_json
 from tfcap.models.contents import check_same
 from tfcap.results import RESULTS
-from tfcap.run_folder import EVALUATION, provenance
+from tfcap.run_folder import CARD, EVALUATION, provenance
 from tfcap.settings import NEUTRAL, Settings
 
 DESCRIPTION, JOURNAL = EVALUATION, "captions.jsonl"
@@ -99,7 +99,7 @@ class EvaluationFolder:
         with refusal_explained(f"--out={self.path}"):
             remove_partials(self.path)
             if not self.is_begun:
-                for name in (*RESULTS, JOURNAL, DESCRIPTION):
+                for name in (CARD, *RESULTS, JOURNAL, DESCRIPTION):
                     (self.path / name).unlink(missing_ok=True)
                 about = {"settings": self.choices, "data": data, "contents": dict(now)}
                 write_json(self.path / DESCRIPTION, {**about, **provenance()})

@@ -12,7 +12,7 @@ import tfcap.quiet  # noqa: F401
 
 import numpy as np
 
-from tfcap import export
+from tfcap import cards, export
 from tfcap.chosen_selector import chosen_selector
 from tfcap.data.masks import Mask
 from tfcap.errors import InputError
@@ -70,6 +70,8 @@ def run(settings: Settings) -> Result:
         evaluate_best(prep, mask)
         trackers.deliver(read_json(prep.folder / "metrics.json"))
     export_best(prep)
+    if prep.replicas.is_chief:
+        cards.write_of_run(prep.folder.path)
     prep.replicas.barrier()  # a worker that ends earlier would take the others with it
     return Result(prep.folder.path, read_json(prep.folder / "metrics.json"))
 

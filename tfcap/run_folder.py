@@ -20,10 +20,12 @@ from tfcap.files import read_json, remove_partials, write_json
 from tfcap.models.contents import check_same
 from tfcap.settings import Settings
 
+CARD = "README.md"
 EVALUATION = "evaluation.json"  # describes the folder of a direct evaluation, in the place of experiment.json
 PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's own seed and of others
 # Everything a run writes, as patterns; --noresume deletes these and nothing else, the last written first.
 OUTPUTS = (
+    CARD,
     *("saved_model", "metrics.json", "samples.png", "per_image.json", "captions.json", "history.json", "curves.png"),
     *("scores.png", "checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt"),
     *("tokenizer", "trackers.json", "wandb"),

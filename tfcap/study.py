@@ -17,12 +17,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flags
 from tfcap import run_folder
+from tfcap.cell_costs import expected, in_words
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
@@ -51,7 +53,7 @@ def main(argv: Sequence[str]) -> None:
     asked = StudySettings(**flags.parse_said([argv[0], *mine], ("study",), __doc__ or ""))
     cells = cells_of([word for word in argv[1:] if word not in mine])
     if asked.dry_run:
-        print("\n".join(f"{cell.name:<32} python -m tfcap.main {' '.join(cell.arguments)}" for cell in cells))
+        print("\n".join(Study(Path(asked.out), cells, asked.jobs).foreseen()))
         return
     if not asked.out:
         raise InputError("--out is missing", expected="--out=FOLDER", remedy="See --help.")
@@ -92,13 +94,30 @@ class Study:
         self.out, self.cells, self.jobs = out, cells, jobs
         self.found: dict[str, Any] = {}
         self._hashes: dict[str, str] = {}
-        self._scoring: dict[str, str] = {}
+        self._scoring: dict[str, tuple[str, int]] = {}  # where its scores will be, and the scoring captioner's epochs
         for cell in cells:
             check_installed(cell.settings)
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
             self._hashes[cell.name] = _resolved(cell.settings)
-            self._scoring[cell.name] = plan.shared_folder("").name if plan.files else ""
+            epochs = plan.length * settings.selection.score_seeds
+            self._scoring[cell.name] = (plan.shared_folder("").name if plan.files else "", epochs)
+
+    def foreseen(self) -> list[str]:
+        """Returns a line a cell, with its command and what it is expected to take, and lines on all of them."""
+        if self.out != Path():  # --dry_run needs no --out
+            self._read()
+        costs = expected(self.cells, self._scoring, self.found)
+        lines = []
+        for cell in self.cells:
+            said = in_words(costs[cell.name].seconds) if cell.name in costs else "finished"
+            lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(cell.arguments)}")
+        seconds = sum(cost.seconds for cost in costs.values())
+        total = f"{len(self.cells)} cells, of which {len(self.cells) - len(costs)} are finished"
+        together = f"{in_words(seconds / self.jobs)} by --jobs={self.jobs}"
+        lines.append(f"{total}; the others about {in_words(seconds)}, {together}")
+        whys = Counter(cost.why for cost in costs.values())
+        return [*lines, *(f"  {count} of them {why}" for why, count in whys.items())]
 
     def _read(self) -> None:
         """Reads what earlier calls have found; raises InputError if a cell was finished with other settings."""
@@ -146,9 +165,9 @@ class Study:
 
     def _next(self, pending: Sequence[Cell], running: Sequence[Cell]) -> Cell | None:
         """Returns a cell that need not wait for scores that a running one is about to make."""
-        awaited = {self._scoring[cell.name] for cell in running if not any(self._run_dir(cell).glob("masks/*.json"))}
+        awaited = {self._scoring[cell.name][0] for cell in running if not any(self._run_dir(cell).glob("masks/*.json"))}
         awaited.discard("")
-        return next((cell for cell in pending if self._scoring[cell.name] not in awaited), None)
+        return next((cell for cell in pending if self._scoring[cell.name][0] not in awaited), None)
 
     def _run_dir(self, cell: Cell) -> Path:
         return self.out / "runs" / cell.name

@@ -12,10 +12,10 @@ import tensorflow_datasets as tfds  # isort: skip
 from absl import logging
 
 from tfcap.errors import InputError
-from tfcap.files import locked
+from tfcap.files import locked, read_json
 from tfcap.registry import DATASETS
 from tfcap.settings import DataSettings
-from tfrecords_builder import integrity
+from tfrecords_builder import cards, integrity
 from tfrecords_builder.archives import remove_partial_downloads
 from tfrecords_builder.captions_builder import CaptionsBuilder
 
@@ -36,7 +36,7 @@ def build(data: DataSettings, progress: bool = True) -> Path:
     """See `tfrecords_builder.build`."""
     found = locate(data)
     if found is not None:
-        return found
+        return _described(found, data)
     builder: type[CaptionsBuilder] = DATASETS[data.dataset]
     builder.check_source(data)
     folder = builder.folder(data)
@@ -44,7 +44,7 @@ def build(data: DataSettings, progress: bool = True) -> Path:
     with locked(data_dir / f".{builder.name}.lock"):
         found = locate(data)  # another process may have built it while this one waited
         if found is not None:
-            return found
+            return _described(found, data)
         integrity.remove_incomplete(folder.parent)
         config = tfds.download.DownloadConfig(num_shards=data.shards or None, try_download_gcs=False)
         downloads = data_dir / "downloads"
@@ -59,6 +59,13 @@ def build(data: DataSettings, progress: bool = True) -> Path:
                 with contextlib.suppress(OSError):
                     unused.rmdir()
     integrity.check(folder)
+    return _described(folder, data)
+
+
+def _described(folder: Path, data: DataSettings) -> Path:
+    """Returns the folder of a built data set, with its cards where they were missing and can be written."""
+    with contextlib.suppress(OSError):  # a folder that is for reading only stays as it is
+        cards.write_missing(folder, read_json(folder / integrity.MANIFEST), DATASETS[data.dataset])
     return folder
 
 

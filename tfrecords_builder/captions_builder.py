@@ -28,6 +28,7 @@ from tfcap.progress import progress_bar
 from tfcap.settings import DataSettings
 from tfrecords_builder import images, integrity
 from tfrecords_builder.features import Example, clean_caption, tfds_features
+from tfrecords_builder.licences import UNKNOWN, Licence
 from tfrecords_builder.quarantine import Quarantine
 from tfrecords_builder.sources import absolute, in_order
 
@@ -57,6 +58,8 @@ class CaptionsBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
     OPTIONS: ClassVar[tuple[str, ...]] = ()  # fields of DataSettings that shape it, beside the size of the images
     CITATION: ClassVar[str] = ""
     HOMEPAGE: ClassVar[str] = ""
+    LICENCE: ClassVar[Licence] = UNKNOWN
+    LANGUAGE: ClassVar[str] = "en"  # of the captions
     url_infos = None  # TFDS would look for a checksums.txt, with a package (importlib_resources) it does not require
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -88,7 +91,8 @@ class CaptionsBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
         """Returns the examples of each split, read lazily and in a fixed order; sets `totals` and `counts`."""
 
-    def extra_features(self) -> Sequence[str]:
+    @classmethod
+    def extra_features(cls) -> Sequence[str]:
         """Returns the record keys of the examples' `extras`, such as `truth/noisy`."""
         return ()
 
@@ -134,6 +138,7 @@ class CaptionsBuilder(tfds.core.GeneratorBasedBuilder, abc.ABC):
             description=type(self).__doc__ or "",
             features=tfds_features(self.extra_features()),
             citation=self.CITATION or None,
+            license=self.LICENCE.words,
             homepage=self.HOMEPAGE or None,
             disable_shuffling=True,  # records stay in the order in which they are generated
         )

@@ -24,6 +24,7 @@ from tfcap.settings import DataSettings
 from tfrecords_builder.archives import Archive, Folder, Zips, download
 from tfrecords_builder.captions_builder import CaptionsBuilder
 from tfrecords_builder.features import Example
+from tfrecords_builder.licences import Licence
 from tfrecords_builder.sources import absolute, random_splits
 
 COCO_URL = os.environ.get("TFCAP_COCO_URL", "http://images.cocodataset.org").rstrip("/")
@@ -66,6 +67,13 @@ class CocoCaptions(CaptionsBuilder):
         "@article{chen2015microsoft, title={Microsoft {COCO} Captions: Data Collection and Evaluation Server},"
         " author={Chen, Xinlei and Fang, Hao and Lin, Tsung-Yi and Vedantam, Ramakrishna and Gupta, Saurabh and"
         " Doll{\\'a}r, Piotr and Zitnick, C. Lawrence}, journal={arXiv:1504.00325}, year={2015}}"
+    )
+    LICENCE = Licence(
+        "The captions are under CC BY 4.0. The photographs belong to those who put them on Flickr, each under a licence"
+        " of its own, which COCO's annotation files name.",
+        identifier="other",
+        name="coco-terms-of-use",
+        url="https://cocodataset.org/#termsofuse",
     )
     SOURCE_LAYOUT = "a folder with annotations/captions_{train,val}2017.json, train2017/ and val2017/"
     OPTIONS = ("coco_split",)

@@ -19,6 +19,7 @@ from tfcap.errors import InputError
 from tfcap.settings import DataSettings
 from tfrecords_builder.captions_builder import CaptionsBuilder
 from tfrecords_builder.features import Example
+from tfrecords_builder.licences import Licence
 from tfrecords_builder.sources import random_splits, read_file, read_lines
 
 _IMAGE_FOLDERS = ("images", "Images", "Flicker8k_Dataset", "Flickr8k_Dataset")
@@ -45,6 +46,13 @@ class Flickr8k(CaptionsBuilder):
         "@article{hodosh2013framing, title={Framing Image Description as a Ranking Task: Data, Models and Evaluation"
         " Metrics}, author={Hodosh, Micah and Young, Peter and Hockenmaier, Julia}, journal={JAIR}, volume={47},"
         " year={2013}}"
+    )
+    LICENCE = Licence(
+        "The data set is given out for research and education that is not commercial, and not to be passed on; the"
+        " photographs belong to those who put them on Flickr.",
+        identifier="other",
+        name="flickr8k-research-use",
+        url=HOMEPAGE,
     )
     SOURCE_LAYOUT = (
         f"a folder with the photographs in {_IMAGE_FOLDERS[0]}/ or {_IMAGE_FOLDERS[2]}/, the captions in {_TOKENS}"

@@ -22,6 +22,7 @@ from tfcap.errors import InputError
 from tfcap.settings import DataSettings
 from tfrecords_builder.captions_builder import CaptionsBuilder
 from tfrecords_builder.features import Example, clean_caption
+from tfrecords_builder.licences import Licence
 from tfrecords_builder.sources import read_file, read_text
 
 _NAME, _TITLE = "Image_Name", "Title"
@@ -53,6 +54,10 @@ class FoodRecipes(CaptionsBuilder):
     CITATION = (
         "@misc{goel2021food, title={Food Ingredients and Recipes Dataset with Images}, author={Goel, Sakshi and Desai,"
         " Amogh and Tanvi}, publisher={Kaggle}, year={2021}}"
+    )
+    LICENCE = Licence(
+        "Not known for certain: elsewhere it is said to be CC BY-SA 3.0, and its page was not at hand. Titles and"
+        " photographs come from epicurious.com."
     )
     SOURCE_LAYOUT = (
         f"a folder with a CSV file that has the columns {_NAME} and {_TITLE}, and, beside it or up to {_DEPTH} folders"

@@ -34,6 +34,7 @@ class Fingerprint:
 
     def __init__(self, dataset: str, config: str, version: str, split: str) -> None:
         self.ids: list[int] = []
+        self.captions = 0
         self._digest = hashlib.sha256()
         self._add([dataset, config, version, split])
 
@@ -43,6 +44,7 @@ class Fingerprint:
     def add(self, image_id: int, image: bytes, captions: Sequence[str]) -> None:
         """Adds one record: its id, its stored image and its captions."""
         self.ids.append(image_id)
+        self.captions += len(captions)
         self._add([image_id, hashlib.sha256(image).hexdigest(), list(captions)])
 
     def hexdigest(self) -> str:
@@ -98,6 +100,7 @@ def describe_split(
     }
     described: dict[str, Any] = {
         "records": sum(found),
+        "captions": fingerprint.captions,
         "fingerprint": fingerprint.hexdigest(),
         "shards": [
             {"file": path.name, "bytes": path.stat().st_size, "sha256": file_hash(path), "records": records}

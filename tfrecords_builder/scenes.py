@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds  # isort: skip
 from tfcap.settings import DataSettings
 from tfrecords_builder.captions_builder import CaptionsBuilder
 from tfrecords_builder.features import Example
+from tfrecords_builder.licences import Licence
 from tfrecords_builder.scene_plan import SPLITS, generate, split_sizes
 
 
@@ -30,6 +31,11 @@ class Scenes(CaptionsBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}
     OPTIONS = ("scenes_size", "scenes_seed")
+    LICENCE = Licence(
+        "Pictures and captions are made by tfcap, whose licence is Apache-2.0; nothing in them is anyone else's.",
+        identifier="apache-2.0",
+        url="https://www.apache.org/licenses/LICENSE-2.0",
+    )
 
     @classmethod
     def config_name(cls, data: DataSettings) -> str:
@@ -39,7 +45,8 @@ class Scenes(CaptionsBuilder):
     def config_description(cls, data: DataSettings) -> str:
         return f"{data.scenes_size:,} scenes from seed {data.scenes_seed}, split 0.8/0.1/0.1."
 
-    def extra_features(self) -> Sequence[str]:
+    @classmethod
+    def extra_features(cls) -> Sequence[str]:
         return ("truth/scene_type", "truth/copies", "truth/noisy", "truth/caption_source")
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:

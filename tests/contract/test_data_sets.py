@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlcroissant
 import pytest
+from huggingface_hub import DatasetCard
 
 import tfrecords_builder
 from tests.tfrecords_builder.toy import encoded
@@ -127,6 +129,19 @@ def test_its_options_are_settings_and_each_leads_to_another_folder(asked, name):
         others = accepted.choices if accepted.choices is not None else (11, 13)
         folders = {builder.folder(_changed(data, **{option: value})) for value in others}
         assert len(folders) == len(others), option
+
+
+@every
+def test_its_card_and_its_croissant_file_are_valid_and_say_its_licence(asked, name):
+    folder, builder = tfrecords_builder.build(asked(name), progress=False), registry.DATASETS[name]
+    card = DatasetCard((folder / "README.md").read_text(encoding="utf-8"))
+    assert card.data.license == builder.LICENCE.identifier and card.data.language == [builder.LANGUAGE]
+    assert builder.LICENCE.words in card.text and builder.CITATION in card.text
+    assert str(folder.parents[2]) not in card.text + (folder / "croissant.json").read_text(encoding="utf-8")
+    data = mlcroissant.Dataset(folder / "croissant.json")
+    assert not data.metadata.ctx.issues.errors
+    splits = _manifest(folder)["splits"]
+    assert [row["splits/images"] for row in data.records("splits")] == [splits[split]["records"] for split in splits]
 
 
 @every

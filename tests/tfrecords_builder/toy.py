@@ -45,8 +45,9 @@ class Toy(CaptionsBuilder):
     def config_name(cls, data: DataSettings) -> str:
         return "plain"
 
-    def extra_features(self):
-        return self.extras
+    @classmethod
+    def extra_features(cls):
+        return cls.extras
 
     def splits(self, data: DataSettings):
         type(self).built += 1

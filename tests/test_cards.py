@@ -1,0 +1,134 @@
+"""The card of a run says what its files say: measured values, the command, what the run cannot tell."""
+
+import shlex
+import shutil
+
+import pytest
+from huggingface_hub import ModelCard
+
+import flags
+from tests.toy_study import IMAGES, write_run
+from tfcap import cards, experiment
+from tfcap.errors import InputError
+from tfcap.files import read_json, write_json
+from tfcap.run_folder import CARD, description_of
+from tfcap.settings import Settings
+
+
+def _read(folder):
+    return ModelCard((folder / CARD).read_text(encoding="utf-8"))
+
+
+def _command(text):
+    """The words of the command to repeat."""
+    return shlex.split(text.split("## To repeat it")[1].split("```")[1].replace("\\\n", " "))
+
+
+def _written(folder, history=None, **said):
+    """The card of a run that was written without training."""
+    settings = Settings().replace(**{"fraction": 0.5, **said}).resolve()
+    write_run(folder, settings, [0.1] * len(IMAGES), ["a"] * len(IMAGES))
+    write_json(folder / "history.json", {"loss": [1.0], "val_CIDEr": [0.5], **(history or {})})
+    return cards.card_of_run(folder)
+
+
+def test_a_finished_run_has_a_card_whose_header_holds_what_was_measured(finished_run):
+    data, metrics = _read(finished_run).data, read_json(finished_run / "metrics.json")
+    assert (data.language, data.license, data.library_name) == (["en"], "apache-2.0", "tfcap")
+    assert (data.pipeline_tag, data.datasets) == ("image-to-text", ["scenes"])
+    assert data.metrics == ["bleu", "rouge", "cider"] and {"random", "resnet50_lstm"} <= set(data.tags)
+    found = {result.metric_name: result for result in data.eval_results}
+    assert set(found) == {name for name, value in metrics.items() if isinstance(value, dict)} and "CIDEr" in found
+    for name, result in found.items():
+        expected = metrics[name]
+        assert (result.metric_value, result.dataset_split) == (expected["value"], "test")
+        assert result.metric_args == {"interval_95": [expected["low"], expected["high"]]}
+
+
+def test_its_command_leads_to_the_settings_of_the_run_and_names_no_place(finished_run, scenes_dir):
+    text = _read(finished_run).text
+    settings, _ = description_of(finished_run)
+    said = _command(text)
+    assert said[:3] == ["python", "-m", "tfcap.main"]
+    assert flags.parse(["main", *said[3:]]).resolve().hash() == settings.hash()
+    assert "--noxla" in said and "--selector=random" not in said and len(said) < 20
+    assert str(scenes_dir.parent) not in text and str(finished_run.parent) not in text
+
+
+def test_its_words_are_those_of_the_files(finished_run):
+    text, metrics = _read(finished_run).text, read_json(finished_run / "metrics.json")
+    assert "36 of 48 images" in " ".join(text.split()) and "METEOR was not measured. METEOR needs Java" in text
+    cider = metrics["CIDEr"]
+    assert f"| CIDEr | {100 * cider['value']:.1f} | {100 * cider['low']:.1f} to {100 * cider['high']:.1f} |" in text
+    assert f"| weights | {metrics['parameters']:,} |" in text and "one seed (0)" in text
+    assert f"{100 * metrics['noise_rate_kept']:.1f} %" in text
+
+
+def test_the_same_command_gives_an_older_run_its_card_and_leaves_one_that_was_edited(toy_flags, finished_run, tmp_path):
+    run = tmp_path / "toy"
+    shutil.copytree(finished_run, run, symlinks=True)
+    (run / CARD).unlink()
+    again = Settings().replace(**toy_flags, run_dir=str(run))
+    experiment.run(again)
+    assert (run / CARD).read_bytes() == (finished_run / CARD).read_bytes()
+    (run / CARD).write_text("mine", encoding="utf-8")
+    experiment.run(again)
+    assert (run / CARD).read_text(encoding="utf-8") == "mine"
+
+
+def test_files_are_named_without_their_place(tmp_path):
+    said = {"dataset": "flickr8k", "encoder": "mobilenet_v2", "encoder_weights": "/home/me/w.weights.h5"}
+    said |= {"source": "/home/me/flickr8k", "selector": "loss", "teacher": "/home/me/runs/t"}
+    text = _written(tmp_path / "run", **said)
+    assert "/home/me" not in text
+    assert {"--source=flickr8k", "--encoder_weights=w.weights.h5", "--teacher=t"} <= set(_command(text))
+    assert ModelCard(text).data.to_dict()["license_name"] == "flickr8k-research-use"
+    assert "@article{hodosh2013framing" in text
+
+
+def test_what_is_pretrained_is_named_as_the_hub_does(tmp_path):
+    said = {"model": "vit_gpt2", "dataset": "food_recipes", "checkpoint": "hf://user/name@v1", "train": "decoder"}
+    data = ModelCard(_written(tmp_path / "run", **said)).data
+    assert (data.base_model, data.license) == ("user/name", "unknown")
+
+
+RISING = {"val_CIDEr": [0.1, 0.2, 0.9], "loss": [1.0, 1.0, 1.0]}
+
+
+@pytest.mark.parametrize(
+    ("said", "history", "limit"),
+    [
+        ({"seed": 7}, {}, "One training with one seed (7)"),
+        ({}, {}, "validated too seldom to tell"),
+        ({}, RISING, "validation CIDEr rose by 78 % in its last third"),
+        ({}, {}, "also had fewer steps"),
+        ({"limit": 10}, {}, "Only the first 10 images of each split"),
+        ({"dataset": "food_recipes"}, {}, "The licence of the data is not known"),
+    ],
+)
+def test_what_the_run_cannot_tell_is_said(tmp_path, said, history, limit):
+    assert limit in _written(tmp_path / "run", history, **said)
+
+
+def test_what_does_not_hold_is_not_said(tmp_path):
+    flat = {"val_CIDEr": [0.9, 0.9, 0.9], "loss": [1.0, 1.0, 1.0]}
+    text = _written(tmp_path / "run", flat, fraction=0.5, budget_steps=True)
+    assert not any(words in text for words in ("plateau", "fewer steps", "first", "licence of the data"))
+
+
+def test_what_has_no_form_elsewhere_is_no_image_captioner_there(tmp_path):
+    _written(tmp_path / "run")
+    written = {"tensors": 3, "parameters": 12, "model_type": "gpt2", "left_out": "the encoder"}
+    whole = ModelCard(cards.card_of_run(tmp_path / "run", {**written, "left_out": ""}))
+    assert (whole.data.library_name, whole.data.pipeline_tag) == ("transformers", "image-to-text")
+    part = ModelCard(cards.card_of_run(tmp_path / "run", written))
+    assert part.data.pipeline_tag == "text-generation" and part.data.eval_results is None
+    assert "the encoder" in part.text and "of the whole captioner" in part.text
+
+
+def test_a_run_that_is_not_finished_has_none(tmp_path):
+    _written(tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        cards.write_of_run(tmp_path / "run")
+    assert not (tmp_path / "run" / CARD).exists()
