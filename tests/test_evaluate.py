@@ -126,7 +126,7 @@ def test_captions_are_those_of_the_captioner_and_the_metrics_are_complete(whole,
     assert metrics["split"] == "train" and metrics["images_per_second"] > 0
     assert metrics["train_seconds"] is metrics["scoring_seconds"] is metrics["steps_per_second"] is None
     assert len(read_json(whole / "per_image.json")["CIDEr"]) == 48
-    card = ModelCard((whole / "README.md").read_text(encoding="utf-8"))
+    card = ModelCard((whole / "model_card.md").read_text(encoding="utf-8"))
     assert {one.metric_name: one.metric_value for one in card.data.eval_results}["CIDEr"] == metrics["CIDEr"]["value"]
     assert (
         "Nothing was trained" in card.text
@@ -135,7 +135,7 @@ def test_captions_are_those_of_the_captioner_and_the_metrics_are_complete(whole,
     )
     assert str(whole.parent) not in card.text
     assert sorted(path.name for path in whole.iterdir()) == [
-        *("README.md", "captions.json", "evaluation.json", "metrics.json", "per_image.json", "samples.png")
+        *("captions.json", "evaluation.json", "metrics.json", "model_card.md", "per_image.json", "samples.png")
     ]
 
 

@@ -1,4 +1,4 @@
-"""The card of a trained or evaluated captioner: README.md with Hugging Face's header, of what its folder records.
+"""The card of a trained or evaluated captioner: model_card.md with Hugging Face's header, of what its folder records.
 
 Every number is one that metrics.json, history.json or experiment.json holds; nothing is measured here.
 """
@@ -157,7 +157,7 @@ def _kind(metric: str) -> str:
 
 def _measured(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Returns the metrics that have a value."""
-    return {name: value for name, value in metrics.items() if isinstance(value, Mapping) and "value" in value}
+    return {name: dict(value) for name, value in metrics.items() if isinstance(value, Mapping) and "value" in value}
 
 
 def _results(choices: Mapping[str, Any], measured: Mapping[str, Any], split: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, refusal_explained
 from tfcap.models.contents import FLAGS, check_same, contents_behind
-from tfcap.run_folder import CARD, contents_of, description_of
+from tfcap.run_folder import HUB_CARD, contents_of, description_of
 
 
 def main(argv: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ def convert(run: Path, out: Path) -> dict[str, object]:
                 (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for path in tokenizer_folder.iterdir():
             shutil.copy(path, folder / path.name)
-        (folder / CARD).write_text(card_of_run(run, written), encoding="utf-8")
+        (folder / HUB_CARD).write_text(card_of_run(run, written), encoding="utf-8")
     return written
 
 

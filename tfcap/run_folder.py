@@ -20,7 +20,8 @@ from tfcap.files import read_json, remove_partials, write_json
 from tfcap.models.contents import check_same
 from tfcap.settings import Settings
 
-CARD = "README.md"
+CARD = "model_card.md"
+HUB_CARD = "README.md"  # as Hugging Face asks for it, in a folder that can be put there
 EVALUATION = "evaluation.json"  # describes the folder of a direct evaluation, in the place of experiment.json
 PROXIES = ("proxy", "proxy-s[0-9]*")  # the captioners that score, of the run's own seed and of others
 # Everything a run writes, as patterns; --noresume deletes these and nothing else, the last written first.
