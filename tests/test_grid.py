@@ -27,7 +27,7 @@ def test_everything_kept_is_one_cell_a_seed_whatever_selects():
 
 def test_two_protocols_have_one_cell_of_all_the_data():
     names = _names("--budget_steps=false,true", "--fraction=0.5,1", "--seed=3,4")
-    of_a_seed = ("nobudget_steps-0.5", "full", "budget_steps-0.5")
+    of_a_seed = ("equal_epochs-0.5", "full", "equal_steps-0.5")
     assert names == [f"{name}-s{seed}" for seed in (3, 4) for name in of_a_seed]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -89,6 +90,25 @@ def test_a_finished_study_runs_nothing(study):
     code, shown, _ = _done(_study(arguments))
     assert code == 0 and "random" in shown
     assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns)
+
+
+def test_a_grid_that_gains_a_value_keeps_what_is_finished(study, tmp_path):
+    before, arguments, _ = study
+    out = tmp_path / "study"
+    shutil.copytree(before, out)
+    more = [word for word in arguments if not word.startswith(("--out", "--seed"))] + [f"--out={out}", "--seed=0,1"]
+    code, shown, _ = _done(_study([*more, "--dry_run"]))
+    assert code == 0 and "6 cells, of which 3 are finished" in shown
+    assert (out / "study.json").read_bytes() == (before / "study.json").read_bytes() and (out / "runs/full").exists()
+    finished = (before / "runs" / "full" / "metrics.json").read_bytes()
+    code, _, errors = _done(_study([*more, "--fraction=1"]))
+    assert code == 0, errors
+    cells, old = (json.loads((folder / "study.json").read_text())["cells"] for folder in (out, before))
+    assert set(cells) == {"random-0.5", "loss-0.5", "full-s0", "full-s1"}
+    assert cells["full-s0"] == {**old["full"], "axes": {"selector": "full", "fraction": "1", "seed": "0"}}
+    assert (out / "runs" / "full-s0" / "metrics.json").read_bytes() == finished
+    assert (out / "logs" / "full-s0.txt").read_bytes() == (before / "logs" / "full.txt").read_bytes()
+    assert not (out / "runs" / "full").exists() and cells["full-s1"]["metrics"] != old["full"]["metrics"]
 
 
 def test_other_settings_under_a_known_name_are_refused(study):

@@ -25,6 +25,7 @@ OF_SELECTION = (
     *("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
     "budget_steps",
 )
+_PROTOCOLS = {"false": "equal_epochs", "true": "equal_steps"}  # what --budget_steps makes of a smaller fraction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +89,8 @@ def command_of(cells: Sequence[Sequence[str]]) -> list[str]:
 
 def word_of(name: str, value: str) -> str:
     """Returns a value on the axis of a flag as it is named in cells and tables: itself, or the switch that it sets."""
-    return {"true": name, "false": f"no{name}"}.get(value, value)
+    words = _PROTOCOLS if name == "budget_steps" else {"true": name, "false": f"no{name}"}
+    return words.get(value, value)
 
 
 def _parsed(said: dict[str, str]) -> Settings:

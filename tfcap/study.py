@@ -93,6 +93,7 @@ class Study:
 
         self.out, self.cells, self.jobs = out, cells, jobs
         self.found: dict[str, Any] = {}
+        self._renamed: dict[str, str] = {}  # from what a grid of other axes called a finished cell
         self._hashes: dict[str, str] = {}
         self._scoring: dict[str, tuple[str, int]] = {}  # where its scores will be, and the scoring captioner's epochs
         for cell in cells:
@@ -120,19 +121,40 @@ class Study:
         return [*lines, *(f"  {count} of them {why}" for why, count in whys.items())]
 
     def _read(self) -> None:
-        """Reads what earlier calls have found; raises InputError if a cell was finished with other settings."""
+        """Reads what earlier calls have found, by the names of this grid's axes.
+
+        Raises:
+          InputError: a cell was finished with other settings.
+        """
         if (self.out / "study.json").exists():
             self.found = read_json(self.out / "study.json")["cells"]
-        for name, of_cell in self._hashes.items():
-            # By its command line: a later version may have settings that did not exist when the cell was run.
-            if name in self.found and _resolved(flags.parse(["study", *self.found[name]["arguments"]])) != of_cell:
+        # By its command line: a later version may have settings that did not exist when the cell was run.
+        known = {name: _resolved(flags.parse(["study", *cell["arguments"]])) for name, cell in self.found.items()}
+        others = {of_cell: name for name, of_cell in known.items() if name not in self._hashes}
+        for cell in self.cells:
+            of_cell = self._hashes[cell.name]
+            if known.get(cell.name, of_cell) != of_cell:
                 raise InputError(
-                    f"{self.out} holds the cell {name} with other settings", remedy="Choose another --out."
+                    f"{self.out} holds the cell {cell.name} with other settings", remedy="Choose another --out."
                 )
+            if cell.name not in known and of_cell in others:
+                self._renamed[others[of_cell]] = cell.name
+                self.found[cell.name] = {**self.found.pop(others[of_cell]), "axes": cell.axes}
+
+    def _rename(self) -> None:
+        """Gives the folders of cells that a smaller grid had run the names that they have in this one."""
+        for before, name in self._renamed.items():
+            for folder, end in (("runs", ""), ("logs", ".txt")):
+                path = self.out / folder / f"{before}{end}"
+                if path.exists():
+                    path.rename(path.with_name(f"{name}{end}"))
+        if self._renamed:
+            write_text(self.out / "study.json", _as_json(self.found))
 
     def run(self) -> dict[str, str]:
         """Runs the cells that are not finished; returns why, for those that failed."""
         self._read()
+        self._rename()
         pending = [cell for cell in self.cells if cell.name not in self.found]
         running: dict[int, tuple[Cell, subprocess.Popen[bytes], float]] = {}  # by the part of the cores
         failed: dict[str, str] = {}
