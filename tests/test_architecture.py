@@ -24,7 +24,7 @@ ORDER = (
     ("tfrecords_builder",),
     ("data", "selection", "evaluation"),
     ("models", "chosen_selector"),
-    ("run_folder", "results", "trackers"),
+    ("run_folder", "results", "trackers", "machine"),
     ("cards",),
     ("training", "export"),
     ("scoring", "distillation"),

@@ -95,7 +95,7 @@ def test_a_finished_study_runs_nothing(study):
 def test_a_grid_that_gains_a_value_keeps_what_is_finished(study, tmp_path):
     before, arguments, _ = study
     out = tmp_path / "study"
-    shutil.copytree(before, out)
+    shutil.copytree(before, out, symlinks=True)
     more = [word for word in arguments if not word.startswith(("--out", "--seed"))] + [f"--out={out}", "--seed=0,1"]
     code, shown, _ = _done(_study([*more, "--dry_run"]))
     assert code == 0 and "6 cells, of which 3 are finished" in shown

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     # From records and positions, batch by batch, to the positions and their captions.
     Captioning = Callable[[Records, np.ndarray], Iterator[tuple[np.ndarray, list[str]]]]
 
+# What metrics.json has of a run and a direct evaluation has not.
+_NOT_MEASURED = ("steps_per_second", "train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
 _DECODING = ("beams", "length_penalty", "early_stopping", "no_repeat_ngram", "temperature", "top_p")
 _ALSO = (
     *("encoder", "encoder_weights", "tokenizer", *_DECODING, "eval_batch_size", "bootstrap_resamples", "java"),
@@ -186,7 +188,7 @@ def _finish(
         costs = {
             "split": records.split,
             "images_per_second": len(texts) / seconds if seconds else None,
-            **dict.fromkeys(("steps_per_second", "train_seconds", "scoring_seconds", "features_seconds")),
+            **dict.fromkeys(_NOT_MEASURED),
         }
         write_results(folder.path, records, texts, settings, costs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,8 +104,10 @@ def select(prep: Preparation) -> Mask:
         **(sketches(prep) if SKETCHES in selector.needs else {}),
     )
     by = selector.scores[0] if selector.scores else None
+    began = time.perf_counter()
+    kept = selector(signals, budget, np.random.default_rng(prep.settings.run.seed))
     mask = Mask.of(
-        selector(signals, budget, np.random.default_rng(prep.settings.run.seed)),
+        kept,
         examples,
         selector=selection.selector,
         level=selection.level,
@@ -112,6 +115,7 @@ def select(prep: Preparation) -> Mask:
         seed=prep.settings.run.seed,
         score=by,
         score_file=f"scores/{by}.npy" if by else None,
+        seconds=time.perf_counter() - began,
     )
     if prep.replicas.is_chief:
         mask.save(masks, name)
@@ -210,10 +214,19 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
         "steps_per_second": steps / seconds if seconds else None,
         "images_per_second": history["images_per_second"][-1] or None,
         "train_seconds": seconds,
-        "scoring_seconds": scoring,
+        "scoring_seconds": scoring + mask.about.get("seconds", 0.0),
+        "teacher_seconds": _teacher_seconds(prep),
         "features_seconds": prep.features_seconds,
         **_against_truth(prep, mask),
     }
+
+
+def _teacher_seconds(prep: Preparation) -> float | None:
+    """Returns how long the teacher was trained, 0 where none is asked; None where its run is not finished."""
+    if not (prep.plan.files and prep.settings.selection.teacher):
+        return 0.0
+    history = Path(prep.settings.selection.teacher) / "history.json"
+    return read_json(history)["seconds"] if history.exists() else None
 
 
 def _against_truth(prep: Preparation, mask: Mask) -> dict[str, float]:

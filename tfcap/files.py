@@ -118,11 +118,12 @@ def alone_in(out: str | os.PathLike[str], kind: str) -> Iterator[None]:
     Raises:
       InputError: another one is at work in this `kind` of folder, or nothing can be written there.
     """
-    try:
-        with refusal_explained(f"--out={out}"), locked(Path(out) / ".lock", wait=False):
-            yield
-    except BlockingIOError:
-        raise InputError(f"Another process is at work on this {kind}", received=f"--out={out}") from None
+    with refusal_explained(f"--out={out}"):
+        try:
+            with locked(Path(out) / ".lock", wait=False):
+                yield
+        except BlockingIOError:
+            raise InputError(f"Another process is at work on this {kind}", received=f"--out={out}") from None
 
 
 def remove_partials(folder: str | os.PathLike[str]) -> None:
@@ -135,6 +136,12 @@ def remove_partials(folder: str | os.PathLike[str]) -> None:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def rename(path: Path, name: str) -> None:
+    """Gives what is at the path another name in its folder; does nothing where there is nothing."""
+    if path.exists():
+        path.replace(path.with_name(name))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

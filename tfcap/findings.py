@@ -18,7 +18,7 @@ from tfcap.grid import OF_SELECTION, word_of
 Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
 BASELINE, FULL = "random", "full"
 _SHARES = (0.95, 0.99)
-_COSTS = ("train_seconds", "scoring_seconds", "features_seconds")
+_COSTS = ("train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
 
 
 def estimates(cells: Cells) -> dict[str, dict[float, Estimate]]:
@@ -75,13 +75,14 @@ def reaching(cells: Cells) -> dict[str, dict[float, Reached]]:
 def relative_costs(cells: Cells) -> dict[str, dict[float, Estimate]]:
     """Returns what each method costs as a part of what training on all of the data costs, by method and fraction.
 
-    A cell's cost is the seconds of its training, of its scoring, and of the features. In a grid the scoring is done
-    once for all the cells that share it, and is counted in each: it is what a user pays who wants that one cell.
+    A cell's cost is the seconds of its training, of its scoring and selection, of its teacher's training, and of the
+    features. In a grid the scoring is done once for all the cells that share it, and is counted in each: it is what a
+    user pays who wants that one cell.
 
     Args:
       cells: with their `axes` and `metrics`.
     """
-    seconds = _grouped(cells, lambda cell: sum(cell["metrics"][name] for name in _COSTS))
+    seconds = _grouped(cells, lambda cell: sum(cell["metrics"].get(name) or 0 for name in _COSTS))
     return {
         method: {
             fraction: relative_cost(list(by_seed.values()), list(full[1.0].values()))

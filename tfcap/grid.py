@@ -17,12 +17,12 @@ from absl import flags as absl_flags
 
 import flags
 from tfcap.errors import InputError
-from tfcap.settings import Settings
+from tfcap.settings import SelectionSettings, Settings
 
 _OWN_COMMAS = ("track", "mixture", "score_epochs", "tracker")
 # Which flags say how something is kept, and for how many steps; of no meaning where everything is.
 OF_SELECTION = (
-    *("selector", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
+    *(one.name for one in dataclasses.fields(SelectionSettings) if one.name not in ("fraction", "level")),
     "budget_steps",
 )
 _PROTOCOLS = {"false": "equal_epochs", "true": "equal_steps"}  # what --budget_steps makes of a smaller fraction
@@ -34,7 +34,8 @@ class Cell:
 
     Attributes:
       name: of its values on the grid's axes, such as loss-0.25-s1; unique in the grid.
-      axes: those values by flag, as they were written; selector "full" where everything is kept.
+      axes: those values by flag, as they were written, and the fraction also where it is on no axis; selector "full"
+        where everything is kept.
       arguments: of `python -m tfcap.main`, without the places that it writes to.
       settings: what these ask for, not resolved.
     """
@@ -66,7 +67,8 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
             settings = _parsed(said)
             kept = {name: value for name, value in chosen.items() if name not in (*OF_SELECTION, "fraction")}
             chosen = {"selector": "full", "fraction": "1", **kept}
-        cell = Cell(_name(chosen), chosen, tuple(f"--{name}={value}" for name, value in said.items()), settings)
+        axes_of_cell = {"fraction": f"{settings.selection.fraction:g}", **chosen}
+        cell = Cell(_name(chosen), axes_of_cell, tuple(f"--{name}={value}" for name, value in said.items()), settings)
         if cell.name in found and found[cell.name].settings != cell.settings:
             raise InputError("Two cells of the grid have one name", received=cell.name, expected="distinct values")
         found.setdefault(cell.name, cell)

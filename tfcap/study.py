@@ -11,27 +11,25 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import flags
-from tfcap import run_folder
+from tfcap import machine, run_folder
 from tfcap.cell_costs import expected, in_words
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
-from tfcap.files import alone_in, read_json, write_text
-from tfcap.findings import against_random, estimates, late_rises, noise_kept, reaching, relative_costs
-from tfcap.grid import Cell, cells_of
-from tfcap.progress import progress_bar
+from tfcap.files import alone_in, read_json, rename, write_text
+from tfcap.findings import against_random, estimates, late_rises, method_of, noise_kept, reaching, relative_costs
+from tfcap.grid import OF_SELECTION, Cell, cells_of
+from tfcap.reporting.live_table import LiveTable
 from tfcap.reporting.study_table import (
     cost_table,
     difference_table,
@@ -40,7 +38,7 @@ from tfcap.reporting.study_table import (
     reach_table,
     study_table,
 )
-from tfcap.settings import Settings
+from tfcap.settings import NEUTRAL, Settings
 from tfcap.trackers import check_installed
 
 _POLL_SECONDS = 0.5
@@ -78,6 +76,15 @@ def _tables(cells: Mapping[str, Any]) -> str:
     parts += [noise_table(noise)] if noise else []
     parts += [plateau_note(rises, PLATEAU_RISE)] if rises else []
     return "\n\n".join(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Running:
+    """A cell, its process, and when this was started by the clock of performance."""
+
+    cell: Cell
+    process: subprocess.Popen[bytes]
+    began: float
 
 
 class Study:
@@ -140,14 +147,39 @@ class Study:
             if cell.name not in known and of_cell in others:
                 self._renamed[others[of_cell]] = cell.name
                 self.found[cell.name] = {**self.found.pop(others[of_cell]), "axes": cell.axes}
+        self._check_beside()
+
+    def _check_beside(self) -> None:
+        """Raises InputError if cells of another grid differ from this one's in more than the names of both say."""
+        alike = self._alike()
+        for name in self.found.keys() - self._hashes.keys():
+            found = self.found[name]
+            said = flags.parse(["study", *found["arguments"]]).by_name()
+            unsaid = {*found["axes"], *(OF_SELECTION if found["axes"].get("selector") == "full" else ())}
+            differing = [flag for flag, value in alike.items() if flag not in unsaid and said[flag] != value]
+            if differing:
+                raise InputError(
+                    f"{self.out} holds the cell {name} with another --{differing[0]}",
+                    received=alike[differing[0]],
+                    expected=said[differing[0]],
+                    remedy="Choose another --out, or a grid that has both.",
+                )
+
+    def _alike(self) -> dict[str, Any]:
+        """Returns the settings that matter to what a cell finds and are the same in all cells of this grid."""
+        several = [cell.settings.by_name() for cell in self.cells if cell.axes.get("selector") != "full"]
+        several = several or [cell.settings.by_name() for cell in self.cells]
+        return {
+            name: value
+            for name, value in several[0].items()
+            if name not in NEUTRAL and all(other[name] == value for other in several)
+        }
 
     def _rename(self) -> None:
         """Gives the folders of cells that a smaller grid had run the names that they have in this one."""
         for before, name in self._renamed.items():
             for folder, end in (("runs", ""), ("logs", ".txt")):
-                path = self.out / folder / f"{before}{end}"
-                if path.exists():
-                    path.rename(path.with_name(f"{name}{end}"))
+                rename(self.out / folder / f"{before}{end}", f"{name}{end}")
         if self._renamed:
             write_text(self.out / "study.json", _as_json(self.found))
 
@@ -155,35 +187,51 @@ class Study:
         """Runs the cells that are not finished; returns why, for those that failed."""
         self._read()
         self._rename()
+        for name in self.found:  # a kill may have come before its last finished cell's were dropped
+            run_folder.drop_checkpoints(self.out / "runs" / name)
+        parts = machine.parts_of(self.jobs, machine.cores(), machine.gpus())
         pending = [cell for cell in self.cells if cell.name not in self.found]
-        running: dict[int, tuple[Cell, subprocess.Popen[bytes], float]] = {}  # by the part of the cores
+        running: dict[int, _Running] = {}  # by the part of the machine
         failed: dict[str, str] = {}
-        done = len(self.cells) - len(pending)
         try:
-            with progress_bar(len(self.cells), "cells", "cell", done=done) as bar:
+            with LiveTable({cell.name: (method_of(cell.axes), _fraction(cell)) for cell in self.cells}) as table:
+                for cell in self.cells:
+                    if cell.name in self.found:
+                        table.found(cell.name, _cider(self.found[cell.name]))
                 while pending or running:
                     for part in set(range(self.jobs)) - set(running):
-                        cell = self._next(pending, [cell for cell, *_ in running.values()])
-                        if cell is not None:
-                            pending.remove(cell)
-                            running[part] = (cell, self._start(cell, part), time.perf_counter())
+                        chosen = self._next(pending, [one.cell for one in running.values()])
+                        if chosen is not None:
+                            pending.remove(chosen)
+                            running[part] = _Running(chosen, self._start(chosen, parts[part]), time.perf_counter())
+                            table.started(chosen.name)
+                            table.expect(self._left(running.values()))
                     time.sleep(_POLL_SECONDS)
-                    for part, (cell, process, began) in list(running.items()):
-                        if process.poll() is None:
-                            continue
-                        del running[part]
-                        if process.returncode == 0:
-                            bar.write(self._finish(cell, time.perf_counter() - began), file=sys.stderr)
-                        else:
-                            failed[cell.name] = self._last_words(cell, process.returncode)
-                            bar.write(f"{cell.name} failed: {failed[cell.name]}", file=sys.stderr)
-                        bar.update(1)
+                    for part, one in list(running.items()):
+                        if one.process.poll() is not None:
+                            del running[part]
+                            self._end(one, table, failed)
         finally:
-            for _, process, _ in running.values():
-                process.send_signal(signal.SIGINT)
-            for _, process, _ in running.values():
-                process.wait()
+            for one in running.values():
+                one.process.send_signal(signal.SIGINT)
+            for one in running.values():
+                one.process.wait()
         return failed
+
+    def _end(self, one: _Running, table: LiveTable, failed: dict[str, str]) -> None:
+        """Takes what a cell found, or why it failed, from its process, which has ended."""
+        if one.process.returncode == 0:
+            words = self._finish(one.cell, time.perf_counter() - one.began)
+            table.finished(one.cell.name, _cider(self.found[one.cell.name]), words)
+        else:
+            failed[one.cell.name] = self._last_words(one.cell, one.process.returncode)
+            table.failed(one.cell.name, failed[one.cell.name])
+
+    def _left(self, running: Iterable[_Running]) -> float:
+        """Returns how many seconds the rest of the grid is expected to take."""
+        costs = expected(self.cells, self._scoring, self.found)
+        passed = sum(min(time.perf_counter() - one.began, costs[one.cell.name].seconds) for one in running)
+        return (sum(cost.seconds for cost in costs.values()) - passed) / self.jobs
 
     def _next(self, pending: Sequence[Cell], running: Sequence[Cell]) -> Cell | None:
         """Returns a cell that need not wait for scores that a running one is about to make."""
@@ -197,19 +245,11 @@ class Study:
     def _log(self, cell: Cell) -> Path:
         return self.out / "logs" / f"{cell.name}.txt"
 
-    def _start(self, cell: Cell, part: int) -> subprocess.Popen[bytes]:
+    def _start(self, cell: Cell, part: machine.Part) -> subprocess.Popen[bytes]:
         places = [f"--run_dir={self._run_dir(cell)}", f"--scoring_dir={self.out / 'scoring'}"]
         self._log(cell).parent.mkdir(parents=True, exist_ok=True)
-        cores = sorted(os.sched_getaffinity(0))
-        share = cores[part * len(cores) // self.jobs : (part + 1) * len(cores) // self.jobs] or cores
         with open(self._log(cell), "ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "tfcap.main", *cell.arguments, *places],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=lambda: _settle(share),
-            )
+            return machine.start([sys.executable, "-m", "tfcap.main", *cell.arguments, *places], part, log)
 
     def _finish(self, cell: Cell, seconds: float) -> str:
         """Writes what a cell found into study.json; returns it in words."""
@@ -222,7 +262,7 @@ class Study:
             "metrics": metrics,
             "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
             "val_CIDEr": history["val_CIDEr"],
-            "seconds": round(seconds, 1),
+            "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "git_commit": described["git_commit"],
             "versions": described["versions"],
@@ -230,9 +270,12 @@ class Study:
         }
         write_text(self.out / "study.json", _as_json(self.found))
         run_folder.drop_checkpoints(run)
-        return f"{cell.name}: CIDEr {100 * metrics['CIDEr']['value']:.1f}, {seconds / 60:.1f} min"
+        return f"{cell.name}: CIDEr {_cider(self.found[cell.name]):.1f}, {seconds / 60:.1f} min"
 
     def _last_words(self, cell: Cell, code: int) -> str:
+        if code < 0:
+            killed = f"killed by signal {-code}"
+            return f"{killed}; perhaps there was too little memory" if -code == signal.SIGKILL else killed
         lines = self._log(cell).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {code}"
 
@@ -247,13 +290,12 @@ def _resolved(settings: Settings) -> str:
     return settings.resolve().hash()
 
 
-def _settle(cores: Sequence[int]) -> None:
-    """Keeps a new process on its cores, and lets it end when the study is killed."""
-    os.sched_setaffinity(0, cores)
-    if platform.system() == "Linux":
-        import ctypes
+def _cider(found: Mapping[str, Any]) -> float:
+    return 100 * found["metrics"]["CIDEr"]["value"]
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+def _fraction(cell: Cell) -> float:
+    return cell.settings.selection.fraction
 
 
 if __name__ == "__main__":

@@ -67,8 +67,8 @@ def cost_table(found: ByFraction) -> str:
       found: parts with value, low and high.
     """
     note = (
-        "seconds of training and scoring, in per cent of those with all of the data, with 95 % intervals;"
-        " ! costs more than it saves, ? may do so"
+        "seconds of training, scoring (a teacher's training too) and selection, in per cent of those with all of the"
+        " data, with 95 % intervals; ! costs more than it saves, ? may do so; * one seed"
     )
     return _with_legend(_lines("cost in %", found, _cost_in_words), note)
 
