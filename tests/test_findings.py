@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tfcap.evaluation.comparisons import holm
-from tfcap.findings import against_random, estimates, late_rises, reaching, relative_costs
+from tfcap.findings import against_random, estimates, late_rises, protocol_of, reaching, relative_costs
 
 
 def _cell(values, selector="random", fraction="0.5", seed="0", seconds=(1.0, 0.0, 0.0), **others):
@@ -96,7 +96,17 @@ def test_the_learning_curve_ends_at_the_cell_of_all_the_data():
 
 def test_late_rises_are_of_the_full_data_where_they_are_recorded():
     cells = _grid(["random"], ["0.5"])
-    assert late_rises(cells) == {}
+    assert late_rises(cells) == {"full": None}
     for cell in cells.values():
         cell["val_CIDEr"] = [0.5, 0.8, 1.0]
     assert late_rises(cells) == {"full": pytest.approx(0.2)}
+
+
+def test_the_protocol_is_that_of_the_cells_that_keep_a_part():
+    def cell(fraction, *arguments):
+        return {"axes": {"fraction": fraction}, "arguments": arguments}
+
+    epochs, steps, full = cell("0.5", "--epochs=3"), cell("0.5", "--budget_steps=true"), cell("1")
+    assert protocol_of({"a": epochs, "b": full}) == "equal_epochs"
+    assert protocol_of({"a": steps, "b": full}) == "equal_steps"
+    assert protocol_of({"a": epochs, "b": steps}) == protocol_of({"b": full}) == ""

@@ -48,6 +48,20 @@ def test_lists_come_from_flagfiles_too_and_the_command_line_goes_before_them(tmp
     assert _names(f"--flagfile={tmp_path / 'grid.flags'}", "--seed=7") == ["random", "loss"]
 
 
+def test_what_only_selection_reads_makes_no_second_cell_of_all_the_data():
+    assert _names("--selector=loss", "--proxy_epochs=1,2", "--fraction=0.5,1") == ["1-0.5", "full", "2-0.5"]
+
+
+def test_the_fraction_is_known_where_it_is_no_list():
+    assert [cell.axes["fraction"] for cell in cells_of(["--selector=random,loss", "--fraction=0.25"])] == ["0.25"] * 2
+    assert [cell.axes["fraction"] for cell in cells_of(["--selector=random,loss"])] == ["0.75"] * 2
+
+
+def test_places_may_have_commas():
+    (cell,) = cells_of(["--source=/data/a,b", "--dataset=flickr8k"])
+    assert cell.settings.data.source == "/data/a,b"
+
+
 def test_one_cell_without_lists():
     assert _names("--selector=loss") == ["only"]
 
@@ -56,6 +70,7 @@ def test_one_cell_without_lists():
     ("arguments", "words"),
     [
         (["--fraction=0.5,2"], "--fraction is out of range.*2"),
+        (["--fraction=0.5,0.50"], "are one experiment.*0.5 and 0.50"),
         (["--selector=random,best"], "Unknown selector.*'best'"),
         (["--epochs=1,many"], "--epochs.*many"),
         (["--fractoin=0.5"], "fractoin"),

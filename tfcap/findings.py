@@ -93,21 +93,31 @@ def relative_costs(cells: Cells) -> dict[str, dict[float, Estimate]]:
     }
 
 
-def late_rises(cells: Cells) -> dict[str, float]:
+def late_rises(cells: Cells) -> dict[str, float | None]:
     """Returns by which part the validation CIDEr of the full data rose in the last third, the mean over seeds.
 
-    By method, those that keep everything; without cells that do not record it, or validated too seldom to tell.
+    By method, those that keep everything; None where no cell records it, or all validated too seldom to tell.
 
     Args:
       cells: with their `axes` and, since they are recorded, `val_CIDEr` by epoch.
     """
-    curves = {name: cell for name, cell in cells.items() if "val_CIDEr" in cell}
-    found = {}
-    for method, row in _grouped(curves, lambda cell: late_rise(cell["val_CIDEr"])).items():
-        known = [rise for rise in row.get(1.0, {}).values() if rise is not None]
-        if known:
-            found[method] = float(np.mean(known))
+    found: dict[str, float | None] = {}
+    for method, row in _grouped(cells, lambda cell: late_rise(cell.get("val_CIDEr", []))).items():
+        if 1.0 in row:
+            known = [rise for rise in row[1.0].values() if rise is not None]
+            found[method] = float(np.mean(known)) if known else None
     return found
+
+
+def protocol_of(cells: Cells) -> str:
+    """Returns "equal_epochs" or "equal_steps", whichever all cells below fraction 1 have; "" where they differ.
+
+    Args:
+      cells: with their `axes` and `arguments`.
+    """
+    partial = [cell["arguments"] for cell in cells.values() if float(cell["axes"].get("fraction", 1)) < 1]
+    found = {"equal_steps" if "--budget_steps=true" in arguments else "equal_epochs" for arguments in partial}
+    return found.pop() if len(found) == 1 else ""
 
 
 def noise_kept(cells: Cells) -> dict[str, dict[float, float]]:

@@ -2,8 +2,8 @@
 
     --selector=random,loss --fraction=0.25,0.5 --seed=0,1,2
 
-has twelve cells. A flag whose own value holds commas (--track, --mixture, --score_epochs, --tracker) is a list by
-semicolons.
+has twelve cells. A flag whose own value may hold commas (--track, --mixture, --score_epochs, --tracker, --source,
+--data_dir, --teacher) is a list by semicolons.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import flags
 from tfcap.errors import InputError
 from tfcap.settings import SelectionSettings, Settings
 
-_OWN_COMMAS = ("track", "mixture", "score_epochs", "tracker")
+_OWN_COMMAS = ("track", "mixture", "score_epochs", "tracker", "source", "data_dir", "teacher")
 # Which flags say how something is kept, and for how many steps; of no meaning where everything is.
 OF_SELECTION = (
     *(one.name for one in dataclasses.fields(SelectionSettings) if one.name not in ("fraction", "level")),
@@ -72,7 +72,17 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
         if cell.name in found and found[cell.name].settings != cell.settings:
             raise InputError("Two cells of the grid have one name", received=cell.name, expected="distinct values")
         found.setdefault(cell.name, cell)
+    _check_different(list(found.values()))
     return list(found.values())
+
+
+def _check_different(cells: Sequence[Cell]) -> None:
+    """Raises InputError if two cells are one experiment, which would count twice: --fraction=0.5,0.50."""
+    known: dict[str, str] = {}
+    for cell in cells:
+        twin = known.setdefault(cell.settings.hash(), cell.name)
+        if twin != cell.name:
+            raise InputError("Two cells of the grid are one experiment", received=f"{twin} and {cell.name}")
 
 
 def command_of(cells: Sequence[Sequence[str]]) -> list[str]:

@@ -22,10 +22,24 @@ def test_two_methods_whose_images_agree_are_the_paired_t_test_over_seeds():
     assert (found["a"].low, found["a"].high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
 
 
-def test_one_seed_is_the_paired_t_test_over_images():
-    one, other = np.random.default_rng(0).normal(1.0, 0.5, (2, 40))
-    found = differences(_by_seed([one]), {"a": _by_seed([other])})["a"]
-    assert found.p == pytest.approx(stats.ttest_rel(other, one).pvalue) and found.seeds == 1
+def test_one_seed_is_not_tested_whatever_its_images_say():
+    one = np.random.default_rng(0).normal(1.0, 0.5, 40)
+    found = differences(_by_seed([one]), {"a": _by_seed([one + 5])})["a"]
+    assert np.isnan([found.p, found.corrected]).all() and not found.significant() and found.seeds == 1
+    assert found.value == pytest.approx(5)
+
+
+def test_the_error_of_an_incomplete_layout_is_what_methods_and_seeds_leave():
+    means = np.array([[1.0, 1.3, 0.9], [1.2, 1.7, np.nan], [1.1, np.nan, 1.3]])  # the baseline first
+    rest = means.copy()
+    for _ in range(200):  # taking away means of rows and of columns in turn ends at the least squares
+        rest -= np.nanmean(rest, axis=1, keepdims=True)
+        rest -= np.nanmean(rest, axis=0)
+    error = np.nansum(rest**2) / (7 - 3 - 3 + 1)
+    rows = [{str(seed): np.full(20, mean) for seed, mean in enumerate(row) if mean == mean} for row in means]
+    found = differences(rows[0], {"a": rows[1], "b": rows[2]})
+    t = np.mean([0.2, 0.4]) / error**0.5  # a difference has twice the error, the mean of two of them half of that
+    assert found["a"].p == pytest.approx(2 * stats.t.sf(t, 2))
 
 
 def test_the_error_of_several_methods_is_that_of_methods_by_seeds():
@@ -54,23 +68,31 @@ def test_a_method_that_lacks_seeds_is_compared_on_those_it_has():
     assert set(found) == {"whole", "part"}
     assert found["part"].seeds == 1
     assert found["part"].value == pytest.approx((values[2, 2] - values[0, 2]).mean())
-    assert found["whole"] == differences(baseline, {"whole": whole})["whole"]
+    assert np.isfinite(found["part"].p)  # by what the others say of seeds
+    assert found["whole"].p == pytest.approx(differences(baseline, {"whole": whole})["whole"].p)
 
 
-def _p_values(rng, methods, effect=0.0, images=60):
-    """Returns p of each method of a simulated study of three seeds; the last differs by `effect`."""
-    shared, seeds = rng.normal(0, 0.8, images), rng.normal(0, 0.1, (3, 1))
-    values = shared + seeds + rng.normal(0, 0.1, (methods + 1, 3, 1)) + rng.normal(0, 0.4, (methods + 1, 3, images))
+def _found(rng, methods, effect=0.0, images=60, seeds=3, failed=False):
+    """Returns the differences of a simulated study; the last method differs by `effect`, a failed one lacks a seed."""
+    shared, of_seeds = rng.normal(0, 0.8, images), rng.normal(0, 0.1, (seeds, 1))
+    of_cells, noise = rng.normal(0, 0.1, (methods + 1, seeds, 1)), rng.normal(0, 0.4, (methods + 1, seeds, images))
+    values = shared + of_seeds + of_cells + noise
     values[-1] += effect
-    names = [str(name) for name in range(methods)]
-    found = differences(_by_seed(values[0]), {name: _by_seed(row) for name, row in zip(names, values[1:], strict=True)})
-    return [found[name].p for name in names]
+    rows = [_by_seed(row) for row in values]
+    if failed:
+        del rows[-1][str(seeds - 1)]
+    return list(differences(rows[0], {str(name): row for name, row in enumerate(rows[1:])}).values())
+
+
+def _p_values(rng, methods, **more):
+    return [one.p for one in _found(rng, methods, **more)]
 
 
 def test_no_difference_is_found_five_times_in_a_hundred_and_a_greater_one_more_often():
     rng = np.random.default_rng(0)
     rates = [
-        np.mean([np.array(_p_values(rng, 2, effect)) < 0.05 for _ in range(100)], axis=0) for effect in (0.0, 0.2, 0.5)
+        np.mean([np.array(_p_values(rng, 2, effect=effect)) < 0.05 for _ in range(100)], axis=0)
+        for effect in (0.0, 0.2, 0.5)
     ]
     assert 0.02 <= np.mean([unchanged for unchanged, _ in rates]) <= 0.08
     assert rates[0][1] <= 0.1 and rates[0][1] + 0.1 < rates[1][1] < rates[2][1] - 0.1 and rates[2][1] > 0.9
@@ -85,12 +107,27 @@ def test_the_errors_of_one_test_and_after_holm_of_the_family_are_five_per_cent(m
     assert np.mean([holm(row).min() < 0.05 for row in p]) <= 0.065
 
 
+@pytest.mark.parametrize("methods", [1, 2])
+def test_a_failed_cell_makes_no_difference_out_of_nothing(methods):
+    rng = np.random.default_rng(0)
+    p = np.array([_p_values(rng, methods, failed=True) for _ in range(300)])
+    assert 0.005 <= np.mean(p < 0.05) <= 0.09  # images alone would say 0.5 and more
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("methods", "seeds"), [(1, 3), (4, 3), (4, 5)])
+def test_the_interval_of_a_difference_covers_93_to_97_per_cent(methods, seeds):
+    rng = np.random.default_rng(methods)
+    found = [one for _ in range(2000 // methods) for one in _found(rng, methods, seeds=seeds)]
+    assert 0.93 <= np.mean([one.low <= 0 <= one.high for one in found]) <= 0.97
+
+
 def test_holm_of_a_table_worked_by_hand():
     # Ascending: 4 x 0.005, 3 x 0.01, 2 x 0.03, and 1 x 0.04, which may not fall below the one before.
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([0.6, 0.9, 0.4]) == pytest.approx([1, 1, 1])
     assert holm([]).shape == (0,)
-    assert np.isnan(holm([0.5, float("nan")])).tolist() == [False, True]
+    assert holm([float("nan"), 0.01, 0.04]) == pytest.approx([float("nan"), 0.02, 0.04], nan_ok=True)
 
 
 def test_holm_is_the_closed_test_with_bonferroni_s():

@@ -87,6 +87,11 @@ def test_where_there_is_no_answer_it_is_said():
     assert reached(_cells(rng, quality[:4], FRACTIONS[:4]), [0.95])[0.95].unknown == "no cell of all the data"
 
 
+def test_a_captioner_that_learnt_nothing_has_no_curve():
+    nothing = reached({float(fraction): np.zeros((3, 50)) for fraction in FRACTIONS}, [0.95])[0.95]
+    assert nothing.unknown == "all the data gave nothing" and np.isnan(nothing.fraction) and nothing.seeds == 3
+
+
 def test_a_step_is_no_power_law_and_has_the_fractions_around_it():
     rng = np.random.default_rng(0)
     cells = _cells(rng, [0.1, 0.1, 0.1, 1.0, 1.0], of_seeds=0.005, noise=0.05)

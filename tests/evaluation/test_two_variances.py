@@ -25,6 +25,15 @@ def test_two_parts_agree_with_an_integral_over_one_of_them(one, other, distance)
     assert tail(distance, [one, other]) == pytest.approx(expected, rel=2e-6, abs=1e-11)
 
 
+@pytest.mark.parametrize("distance", [1.0, 3.0, 30.0])
+def test_a_single_degree_of_freedom_is_right_to_what_is_said(distance):
+    def joint(x):
+        return 2 * stats.t.sf(distance - 0.3 * x, 1) * stats.t.pdf(x, 99)
+
+    expected, _ = integrate.quad(joint, -60, 60, limit=500, epsabs=1e-13)
+    assert tail(distance, [(1.0, 1), (0.09, 99)]) == pytest.approx(expected, rel=2e-4)
+
+
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 def test_the_half_width_leaves_out_what_it_says(level):
     parts = [(0.4, 2), (0.2, 99)]

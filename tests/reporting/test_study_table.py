@@ -16,6 +16,7 @@ class Found:
     high: float
     seeds: int = 3
     corrected: float = 1.0
+    p: float = 0.01
 
     def significant(self):
         return self.corrected < 0.05
@@ -28,6 +29,7 @@ class Where:
     high: float
     smallest: float = 0.1
     unknown: str = ""
+    seeds: int = 3
 
 
 DIFFERENCES = {"loss": {0.5: Found(-0.3, -0.4, -0.2, corrected=0.01)}, "easiest": {0.5: Found(0.2, 0.1, 0.3)}}
@@ -71,6 +73,7 @@ def test_a_cost_that_saves_nothing_is_marked(part, words):
         (Where(0.5, 0.4, 0.6), "50 [40, 60]"),
         (Where(0.1, 0.1, 0.3), "≤ 10 [≤ 10, 30]"),
         (Where(1.0, 0.9, 1.0), "100 [90, 100]"),
+        (Where(0.5, 0.4, 0.6, seeds=1), "50 [40, 60]*"),
         (Where(NAN, 0.5, 0.75, unknown="not a power law"), "50 to 75, not a power law"),
         (Where(NAN, NAN, NAN, unknown="fewer than 4 fractions"), "fewer than 4 fractions"),
     ],
@@ -80,8 +83,21 @@ def test_where_a_share_is_reached_in_words(where, words):
 
 
 def test_a_training_far_from_its_plateau_is_flagged():
-    words = plateau_note({"full": 0.12, "full large": 0.01}, 0.05).splitlines()
-    assert "12.0 %" in words[0] and "NOT near its plateau" in words[0] and "NOT" not in words[-1]
+    words = plateau_note({"full": 0.12, "full large": 0.01, "full small": None}, 0.05).splitlines()
+    assert "12.0 %" in words[0] and "NOT near its plateau" in words[0] and "NOT" not in "".join(words[2:])
+    assert words[-1].startswith("full small: not known")
+
+
+def test_one_seed_is_said_not_to_be_tested():
+    alone = {"loss": {0.5: Found(-0.3, -0.4, -0.2, 1, NAN, NAN)}}
+    lines = difference_table(alone).splitlines()
+    assert "-30.0 ± 10.0*" in lines[1] and "nothing is tested" in " ".join(lines)
+
+
+def test_a_table_of_one_protocol_names_it():
+    assert "a smaller fraction also takes fewer steps" in study_table(MEANS, None, "equal_epochs")
+    assert "as many as all of the data" in study_table(MEANS, None, "equal_steps")
+    assert "steps" not in study_table(MEANS)
 
 
 def test_five_fractions_of_long_names_stay_within_120_columns():

@@ -96,6 +96,7 @@ class Reached:
         between which the means first reach it; all are NaN where nothing can be said.
       smallest: the smallest fraction tried; the law is not asked about smaller ones.
       unknown: why there is no number; empty where there is one.
+      seeds: the fewest that a fraction has; of one, the interval says nothing of other seeds.
     """
 
     fraction: float
@@ -103,6 +104,7 @@ class Reached:
     high: float
     smallest: float
     unknown: str = ""
+    seeds: int = 1
 
 
 def reached(
@@ -122,11 +124,14 @@ def reached(
       shares: of the full data's mean, in (0, 1).
 
     Returns:
-      By share the fraction, or why there is none: no cell of all the data, fewer than four fractions, or means that
-      differ from the law by more than their errors explain (the bootstrap's p below 0.05).
+      By share the fraction, or why there is none: no cell of all the data or none that learnt anything, fewer than
+      four fractions, or means that differ from the law by more than their errors explain (the bootstrap's p below
+      0.05).
     """
     if 1 not in cells:
         return dict.fromkeys(shares, _unknown(cells, "no cell of all the data"))
+    if cells[1].mean() <= 0:
+        return dict.fromkeys(shares, _unknown(cells, "all the data gave nothing"))
     if len(cells) < LEAST_FRACTIONS:
         return dict.fromkeys(shares, _unknown(cells, f"fewer than {LEAST_FRACTIONS} fractions"))
     fractions = np.array(sorted(cells))  # [F], the last is 1
@@ -134,7 +139,7 @@ def reached(
     errors = _errors([cells[fraction] for fraction in fractions], resamples, seed)  # [R, F]
     law = fit(fractions, means)
     if _misfit(fractions, means, law, errors) < _MISFIT:
-        return {share: _between(fractions, means, share) for share in shares}
+        return {share: _between(cells, fractions, means, share) for share in shares}
     draws = means + errors
     laws = fit(fractions, draws)
     found = {}
@@ -142,19 +147,23 @@ def reached(
         value = float(np.clip(law.reaches(share * means[-1]), fractions[0], 1))
         drawn = np.clip(laws.reaches(share * draws[:, -1]), fractions[0], 1)
         low, high = interval(drawn)
-        found[share] = Reached(value, low, high, float(fractions[0]))
+        found[share] = Reached(value, low, high, float(fractions[0]), seeds=_seeds(cells))
     return found
 
 
 def _unknown(cells: Mapping[float, np.ndarray], why: str) -> Reached:
     nothing = float("nan")
-    return Reached(nothing, nothing, nothing, min(cells), why)
+    return Reached(nothing, nothing, nothing, min(cells), why, _seeds(cells))
 
 
-def _between(fractions: np.ndarray, means: np.ndarray, share: float) -> Reached:
+def _seeds(cells: Mapping[float, np.ndarray]) -> int:
+    return min(len(cell) for cell in cells.values())
+
+
+def _between(cells: Mapping[float, np.ndarray], fractions: np.ndarray, means: np.ndarray, share: float) -> Reached:
     first = int(np.argmax(means >= share * means[-1]))
     low, high = fractions[max(0, first - 1)], fractions[first]
-    return Reached(float("nan"), float(low), float(high), float(fractions[0]), "not a power law")
+    return Reached(float("nan"), float(low), float(high), float(fractions[0]), "not a power law", _seeds(cells))
 
 
 def _errors(cells: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
@@ -166,14 +175,14 @@ def _errors(cells: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
         return errors
     own = [float(cell.mean(axis=1).var(ddof=1)) for cell in cells if len(cell) > 1]
     shared = float(np.average(own, weights=freedoms[freedoms > 0]))
-    variances = np.array([_of_seeds(cell, shared) for cell in cells])  # [F]
+    variances = np.array([_of_seeds(cell, shared, freedoms.sum()) for cell in cells])  # [F]
     rng = np.random.default_rng([seed, 1])
     ratios = freedoms.sum() / rng.chisquare(freedoms.sum(), (resamples, 1))
     return errors + rng.normal(size=errors.shape) * np.sqrt(variances * ratios)
 
 
-def _of_seeds(cell: np.ndarray, shared: float) -> float:
-    parts = variance_parts(cell, shared, 1)
+def _of_seeds(cell: np.ndarray, shared: float, freedom: float) -> float:
+    parts = variance_parts(cell, shared, freedom)
     return parts[-1][0] if parts else shared / len(cell)
 
 

@@ -12,15 +12,21 @@ from tfcap.reporting.tables import ABSENT, aligned
 _WIDTH = 120
 _NO_MARK = "  "  # as wide as a mark, so that figures stay below each other
 
+_PROTOCOLS = {
+    "equal_epochs": "equal epochs: a smaller fraction also takes fewer steps",
+    "equal_steps": "equal steps: every fraction takes as many as all of the data",
+}
+
 ByFraction = Mapping[str, Mapping[float, Any]]  # by method and fraction
 
 
-def study_table(found: ByFraction, differences: ByFraction | None = None) -> str:
+def study_table(found: ByFraction, differences: ByFraction | None = None, protocol: str = "") -> str:
     """Returns CIDEr x 100 of each method at each fraction, as mean and half of its 95 % interval.
 
     Args:
       found: estimates with value, low, high and seeds.
       differences: from the baseline, whose marks are set where they are significant.
+      protocol: of all cells, where it is one: "equal_epochs" or "equal_steps".
     """
     words = {}
     for method, row in found.items():
@@ -29,20 +35,21 @@ def study_table(found: ByFraction, differences: ByFraction | None = None) -> str
         words[method] = {fraction: _words(value) + marks.get(fraction, absent) for fraction, value in row.items()}
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
-    return _with_legend(_lines("CIDEr x 100", words, str), note)
+    return _with_legend(_lines("CIDEr x 100", words, str), note, *([_PROTOCOLS[protocol]] if protocol else []))
 
 
 def difference_table(found: ByFraction) -> str:
     """Returns CIDEr x 100 of each method less that of random, marked where that is significant.
 
     Args:
-      found: differences with value, low, high, seeds and `significant`.
+      found: differences with value, low, high, p, seeds and `significant`.
     """
-    several = sum(len(row) for row in found.values())
-    note = (
-        "on the same test images and seeds, with 95 % intervals, each by itself; ▲ above random and ▼ below it with"
-        f" p < 0.05 after Holm's correction over a family of {several}"
-    )
+    tested = sum(not math.isnan(one.p) for row in found.values() for one in row.values())
+    note = "on the same test images and seeds, with 95 % intervals, each by itself; * one seed; "
+    if tested:
+        note += f"▲ above random and ▼ below it with p < 0.05 after Holm's correction over a family of {tested}"
+    else:
+        note += "nothing is tested, since one seed cannot tell a method from chance"
     return _with_legend(_lines("less random", found, lambda one: _words(one, "+") + _mark(one)), note)
 
 
@@ -55,7 +62,7 @@ def reach_table(found: Mapping[str, Mapping[float, Any]]) -> str:
     note = (
         "per cent of the data, with 95 % intervals, at which the learning curve (a power law with an offset) reaches so"
         " much of what all of them give; 100: not below all of them; where the means follow no such law, the fractions"
-        " tried between which they first do"
+        " tried between which they first do; * one seed, whose interval says nothing of others"
     )
     return _with_legend(_lines("data for", found, _reached_in_words), note)
 
@@ -79,20 +86,25 @@ def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     return _with_legend(lines, "of the kept examples whose captions are known to be wrong")
 
 
-def plateau_note(rises: Mapping[str, float], limit: float) -> str:
+def plateau_note(rises: Mapping[str, float | None], limit: float) -> str:
     """Returns whether the captioners that were trained on all of the data were near their plateau.
 
     Args:
-      rises: by method, the part by which the best validation CIDEr rose in the last third of training.
+      rises: by method, the part by which the best validation CIDEr rose in the last third of training; None where
+        that is not known.
       limit: the greatest such part at which a training counts as near its plateau.
     """
-    words = []
-    for method, rise in rises.items():
-        known = f"{method}: the best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
-        if rise > limit:
-            known += "; NOT near its plateau, so smaller fractions lose by fewer steps as well as by less data"
-        words.append(known)
-    return _with_legend([], *words)
+    return _with_legend([], *(f"{method}: {plateau_in_words(rise, limit)}" for method, rise in rises.items()))
+
+
+def plateau_in_words(rise: float | None, limit: float) -> str:
+    """Returns whether a captioner was near its plateau; the arguments are those of `plateau_note`."""
+    if rise is None:
+        return "not known whether it is near its plateau, since it was validated too seldom in training to tell"
+    words = f"the best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
+    if rise > limit:
+        words += "; NOT near its plateau: more steps would help it, and what it lacks is not only data"
+    return words
 
 
 def _with_legend(lines: list[str], *notes: str) -> str:
@@ -123,7 +135,7 @@ def _reached_in_words(one: Any) -> str:
         known = "" if math.isnan(one.high) else f"{100 * one.low:.0f} to {100 * one.high:.0f}, "
         return known + str(one.unknown)
     words = [("≤ " if part == one.smallest else "") + f"{100 * part:.0f}" for part in (one.fraction, one.low, one.high)]
-    return f"{words[0]} [{words[1]}, {words[2]}]"
+    return f"{words[0]} [{words[1]}, {words[2]}]" + ("*" if one.seeds == 1 else "")
 
 
 def _cost_in_words(part: Any) -> str:
