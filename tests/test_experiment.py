@@ -148,6 +148,10 @@ def test_the_scoring_captioner_s_dynamics_are_those_of_a_run_on_all_images(froze
         np.testing.assert_allclose(own, taught, rtol=1e-5)
         assert about["epochs"] == of_teacher["epochs"] == 2
         assert about["train_seconds"] > 0 and of_teacher["train_seconds"] == 0
+    taught_run = {**frozen_flags, "selector": "hardest", "selection_score": "aum", "teacher": str(tracked_run)}
+    taught_run |= {"epochs": 1, "run_dir": str(tmp_path / "run"), "export": False}
+    costs = experiment.run(Settings().replace(**taught_run)).metrics
+    assert costs["teacher_seconds"] == json.loads((tracked_run / "history.json").read_text())["seconds"] > 0
     aum = np.load(tracked_run / "dynamics" / "aum.npy")
     np.testing.assert_allclose(taught, -aum.mean(axis=0), rtol=1e-5)
 

@@ -117,6 +117,28 @@ def test_other_settings_under_a_known_name_are_refused(study):
     assert code == 2 and "holds the cell random-0.5 with other settings" in errors
 
 
+def test_a_grid_that_does_not_belong_beside_what_is_there_is_refused(study):
+    out, arguments, _ = study
+    other = [word for word in arguments if not word.startswith("--selector")] + ["--selector=herding,median"]
+    before = (out / "study.json").read_bytes()
+    code, _, errors = _done(_study([*other, "--fraction=0.5", "--budget_steps"]))
+    assert code == 2 and "with another --budget_steps. Received: True. Expected: False" in errors
+    assert (out / "study.json").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_cell_that_is_killed_is_said_to_have_been(toy_flags, tmp_path):
+    out = tmp_path / "study"
+    process = _study(_arguments(toy_flags, out, "--fraction=0.5"))
+    deadline = time.monotonic() + 300
+    while not list(out.glob("runs/only/experiment.json")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    subprocess.run(["pkill", "-KILL", "-f", f"tfcap.main.*--run_dir={out / 'runs' / 'only'}"], check=True)
+    code, _, errors = _done(process)
+    assert code == 1 and "only: killed by signal 9; perhaps there was too little memory" in errors
+
+
 @pytest.mark.slow
 def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
     out = tmp_path / "study"

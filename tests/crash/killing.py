@@ -41,7 +41,7 @@ _SETTINGS = {
 _FLAGS = (*[f"--{name}={value}" for name, value in _SETTINGS.items()], "--noxla", "--noexport", "--noprogress")
 _TIMES = {
     *("steps_per_second", "images_per_second", "seconds", "pass_seconds"),
-    *("train_seconds", "scoring_seconds", "features_seconds"),
+    *("train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds"),
 }
 
 Moment = Callable[[Path], bool]

@@ -119,7 +119,9 @@ def test_the_whole_command(toy_flags, own_data, folder, tmp_path, monkeypatch, c
         runpy.run_path(str(Path(__file__).parents[2] / "tfcap" / "main.py"), run_name="__main__")
     assert ended.value.code == 0 and "images kept 24 of 48" in " ".join(capsys.readouterr().out.split())
     metrics = read_json(tmp_path / "run" / "metrics.json")
-    assert metrics["scoring_seconds"] == read_json(tmp_path / "run" / "scores" / "clip_score.json")["pass_seconds"]
+    passing = read_json(tmp_path / "run" / "scores" / "clip_score.json")["pass_seconds"]
+    selecting = read_json(tmp_path / "run" / "masks" / "easiest-0.5.json")["seconds"]
+    assert metrics["scoring_seconds"] == pytest.approx(passing + selecting)
     assert not (tmp_path / "run" / "proxy").exists()  # nothing was trained to score
 
 
