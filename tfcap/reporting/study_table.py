@@ -100,7 +100,7 @@ def plateau_note(rises: Mapping[str, float | None], limit: float) -> str:
 def plateau_in_words(rise: float | None, limit: float) -> str:
     """Returns whether a captioner was near its plateau; the arguments are those of `plateau_note`."""
     if rise is None:
-        return "not known whether it is near its plateau, since it was validated too seldom in training to tell"
+        return "not known whether it is near its plateau: too few validations during training are recorded"
     words = f"the best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
     if rise > limit:
         words += "; NOT near its plateau: more steps would help it, and what it lacks is not only data"
