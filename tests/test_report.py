@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.toy_study import HOSTILE, IMAGES, write_run, write_study
-from tfcap import report
+from tests.toy_study import HOSTILE, IMAGES, write_evaluation, write_run, write_study
+from tfcap import report, report_parts
 from tfcap.errors import InputError
 from tfcap.found_cells import parts_of
 from tfcap.report_data import Found
@@ -73,14 +73,14 @@ def test_the_page_loads_nothing_from_elsewhere(page):
 def test_what_runs_say_is_never_markup(page):
     assert len(page.scripts) == 2  # the data, and the page's own
     assert not [found for tag, found in page.found if "onerror" in found or tag == "b"]
-    assert HOSTILE in json.loads(page.scripts[0])["toy"]["samples"]["texts"]
+    assert HOSTILE in json.loads(page.scripts[0])["parts"]["toy"]["samples"]["texts"]
 
 
 def test_each_subject_has_its_section_and_each_link_its_target(page):
     ids = [found["id"] for _, found in page.found if "id" in found]
     assert len(ids) == len(set(ids))
-    sections = ("quality", "scores", "agreement", "training", "captions", "published", "figures", "repeat")
-    assert {f"toy-{name}" for name in sections} <= set(ids)
+    sections = ("quality", "findings", "scores", "agreement", "training", "captions", "published", "figures", "repeat")
+    assert {f"part:toy:{name}" for name in sections} <= set(ids)
     assert {found["href"][1:] for tag, found in page.found if found.get("href", "").startswith("#")} <= set(ids)
 
 
@@ -88,14 +88,14 @@ def test_every_file_that_the_page_names_is_there(made, page):
     named = {found["href"] for tag, found in page.found if tag == "a" and not found["href"].startswith("#")}
     assert len(named) == 2 * len(list(made.glob("toy/figures/*.svg"))) >= 14
     assert all((made / name).stat().st_size for name in named)
-    tables = json.loads(page.scripts[0])["toy"]["tables"]
+    tables = json.loads(page.scripts[0])["parts"]["toy"]["tables"]
     for name, forms in tables.items():
         for ending, text in forms.items():
             assert (made / "toy" / "tables" / f"{name}.{ending}").read_text(encoding="utf-8") == text
 
 
 def test_samples_are_of_the_first_seed_and_spread_over_the_split(page):
-    samples = json.loads(page.scripts[0])["toy"]["samples"]
+    samples = json.loads(page.scripts[0])["parts"]["toy"]["samples"]
     assert [picture["id"] for picture in samples["pictures"]] == [IMAGES[place] for place in (0, 3, 6, 8, 11)]
     said = {samples["texts"][row[2]] for row in samples["pictures"][1]["said"]}
     assert "a red bicycle" in said and "a random caption of 103 in study 0" in said
@@ -112,7 +112,7 @@ def test_methods_costs_and_agreement_are_those_of_the_cells(study):
     found = Found(parts_of([str(study)])[0])
     assert list(found.own) == ["loss", "random", "full"] and found.reference == "random"
     assert set(found.lines["loss"].quality) == {0.25, 0.5, 1.0}
-    assert found.lines["loss"].minutes == {0.25: 1.5, 0.5: 2.0}
+    assert found.lines["loss"].minutes == pytest.approx({0.25: 1.5 + 0.5 / 60, 0.5: 2.0 + 0.5 / 60})
     tables, names = found.agreement()
     assert sorted(names) == ["loss", "random"] and set(tables) == {0.25, 0.5}
     assert tables[0.5][0, 1] == 0 and tables[0.5][0, 0] == 1  # ten of the twenty each, none in common
@@ -122,7 +122,7 @@ def test_methods_costs_and_agreement_are_those_of_the_cells(study):
 
 def test_the_command_of_the_grid_gives_its_cells(study):
     part = parts_of([str(study)])[0]
-    commands = page_part(part, 0, "").sections[-1].commands
+    commands = report_parts._commands(part)
     expected = "--selector=random,loss --fraction=0.25,0.5,1 --seed=0,1"
     assert commands[0] == f"python -m tfcap.study --out=FOLDER {expected}"
     assert commands[1] == "python -m tfcap.main --selector=random --fraction=0.25 --seed=0"
@@ -150,6 +150,28 @@ def test_single_runs_are_compared_by_what_they_differ_in(tmp_path):
     assert part.name == "scenes" and list(part.runs) == ["a", "b", "c"]
     assert list(Found(part).own) == ["random dropout=0.1", "random dropout=0.2", "full dropout=0.1"]
     assert Found(part).full == dict.fromkeys(["random dropout=0.1", "full dropout=0.1"], "full dropout=0.1")
+
+
+def test_a_setting_that_follows_another_and_was_not_said_is_no_axis(tmp_path):
+    said = {"a": (0.1, 0.1), "b": (0.2, 0.2)}
+    runs = [_run(tmp_path / name, dropout=one, image_dropout=other) for name, (one, other) in said.items()]
+    assert list(Found(parts_of([*map(str, runs)])[0]).own) == ["random dropout=0.1", "random dropout=0.2"]
+    described = json.loads((runs[0] / "experiment.json").read_text())
+    described["command"].append("--image_dropout=0.1")
+    (runs[0] / "experiment.json").write_text(json.dumps(described))
+    first, _ = Found(parts_of([*map(str, runs)])[0]).own
+    assert first == "random dropout=0.1 image_dropout=0.1"
+
+
+def test_runs_beside_an_evaluation_keep_the_axes_that_it_lacks(tmp_path):
+    runs = [_run(tmp_path / name, dropout=rate) for name, rate in (("a", 0.1), ("b", 0.2))]
+    as_it_is = write_evaluation(tmp_path / "gemma", {"dataset": "scenes", "model": "gemma3", "seed": 0})
+    (part,) = parts_of([*map(str, runs), str(as_it_is)])
+    assert sorted(Found(part).own) == [
+        "as_it_is gemma3",
+        "random resnet50_lstm dropout=0.1",
+        "random resnet50_lstm dropout=0.2",
+    ]
 
 
 def test_a_report_replaces_a_report_and_nothing_else(study, made, tmp_path):

@@ -13,22 +13,34 @@ _TRAIN = 20
 _FINGERPRINTS = {split: f"{split}-fingerprint" for split in ("train", "validation", "test")}
 
 
-def write_study(out: Path, methods: tuple[str, ...] = ("random", "loss"), fractions=(0.25, 0.5), seeds=(0, 1)) -> Path:
-    """Writes study.json and the folders of its runs; the second method is better, and more data are."""
+def write_study(
+    out: Path,
+    methods: tuple[str, ...] = ("random", "loss"),
+    fractions=(0.25, 0.5),
+    seeds=(0, 1),
+    protocols: tuple[str, ...] = (),
+) -> Path:
+    """Writes study.json and the folders of its runs; the second method is better, and more data are.
+
+    Args:
+      protocols: of the axis budget_steps, if that is one: "true" is 0.2 better.
+    """
     cells = {}
     for seed in seeds:
-        points = [(method, fraction) for method in methods for fraction in fractions]
-        for method, fraction in [*points, ("full", 1.0)]:
-            name = f"full-s{seed}" if method == "full" else f"{method}-{fraction:g}-s{seed}"
+        points = [(method, fraction, one) for method in methods for fraction in fractions for one in protocols or ("",)]
+        for method, fraction, steps in [*points, ("full", 1.0, "")]:
+            words = {"": (), "false": ("equal_epochs",), "true": ("equal_steps",)}[steps]
+            name = "-".join([method, *([] if method == "full" else [f"{fraction:g}"]), *words, f"s{seed}"])
             place = methods.index(method) if method in methods else 0
             values = np.random.default_rng([seed, place, int(100 * fraction)]).uniform(0, 0.4, len(IMAGES))
-            values = (values + fraction + 0.1 * place).round(4).tolist()
-            selection = {} if method == "full" else {"selector": method}
+            values = (values + fraction + 0.1 * place + 0.2 * (steps == "true")).round(4).tolist()
+            selection = {} if method == "full" else {"selector": method, **({"budget_steps": steps} if steps else {})}
             arguments = [*(f"--{flag}={value}" for flag, value in selection.items()), f"--fraction={fraction:g}"]
             cells[name] = {
-                "axes": {"seed": str(seed), "selector": method, "fraction": f"{fraction:g}"},
+                "axes": {"seed": str(seed), "selector": method, "fraction": f"{fraction:g}"}
+                | ({"budget_steps": steps} if steps else {}),
                 "arguments": [*arguments, f"--seed={seed}"],
-                "metrics": _metrics(values, fraction, method),
+                "metrics": _metrics(values, fraction, method, seed),
                 "per_image": {"CIDEr": values},
                 "seconds": 60.0,
                 "finished": "2026-01-02T03:04:05+00:00",
@@ -36,7 +48,8 @@ def write_study(out: Path, methods: tuple[str, ...] = ("random", "loss"), fracti
                 "versions": {"tfcap": "0.1.0"},
                 "processor": "a processor",
             }
-            settings = Settings().replace(fraction=fraction, seed=seed, data_dir=str(out / "gone"))
+            of_run = {"fraction": fraction, "seed": seed, "budget_steps": steps == "true"}
+            settings = Settings().replace(data_dir=str(out / "gone"), **of_run)
             write_run(out / "runs" / name, settings, values, _captions(method, seed), method)
     (out / "study.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     return out
@@ -62,7 +75,7 @@ def write_run(
     )
     history = {"loss": [3.0, 2.0, 1.0], "val_CIDEr": [None, 0.5, fraction], "learning_rate": [1e-3, 1e-3, 0.0]}
     _json(folder / "history.json", history)
-    _json(folder / "metrics.json", _metrics(values, fraction, method))
+    _json(folder / "metrics.json", _metrics(values, fraction, method, seed))
     _json(folder / "per_image.json", {"image_id": IMAGES, "CIDEr": values})
     _json(
         folder / "captions.json", [{"image_id": i, "caption": text} for i, text in zip(IMAGES, captions, strict=True)]
@@ -77,7 +90,17 @@ def write_run(
     return folder
 
 
-def _metrics(values: list[float], fraction: float, method: str) -> dict:
+def write_evaluation(folder: Path, settings: dict, metrics: dict | None = None) -> Path:
+    """Writes the folder of a captioner that was evaluated as it is."""
+    folder.mkdir(parents=True)
+    described = {"settings": settings, "data": {"fingerprint": _FINGERPRINTS["test"]}, "command": ["evaluate.py"]}
+    _json(folder / "evaluation.json", described)
+    _json(folder / "metrics.json", {"CIDEr": {"value": 0.5, "low": 0.4, "high": 0.6}, **(metrics or {})})
+    _json(folder / "per_image.json", {"image_id": IMAGES, "CIDEr": [0.5] * len(IMAGES)})
+    return folder
+
+
+def _metrics(values: list[float], fraction: float, method: str, seed: int) -> dict:
     return {
         "BLEU-1": {"value": 0.5, "low": 0.4, "high": 0.6},
         "METEOR": None,
@@ -86,7 +109,7 @@ def _metrics(values: list[float], fraction: float, method: str) -> dict:
         "tokenizer": "ptb-regex",
         "examples_total": _TRAIN,
         "examples_kept": int(fraction * _TRAIN),
-        "train_seconds": 120 * fraction,
+        "train_seconds": 120 * fraction + (seed % 2),  # no two seeds take the same time
         "scoring_seconds": 60.0 if method == "loss" else 0.0,
         "features_seconds": 0,
     }

@@ -32,13 +32,15 @@ def main(argv: Sequence[str]) -> None:
     out = Path(asked.out)
     _check_out(out, places)
     parts = parts_of(places)
-    from tfcap.report_parts import page_part  # Matplotlib and Jinja are imported only when they are needed
+    from tfcap.report_across import across  # Matplotlib and Jinja are imported only when they are needed
+    from tfcap.report_parts import page_part
     from tfcap.reporting.page import write_page
 
     with progress_bar(len(parts), "parts", "part", over=parts) as bar:
         pages = [page_part(part, asked.pictures, data_dir) for part in bar]
+    pages = [*across(parts), *pages]
     with refusal_explained(f"--out={out}"), atomic_folder(out) as folder:
-        write_page(folder, asked.title, [f"Made by tfcap {tfcap.__version__}."], pages)
+        write_page(folder, asked.title, [f"Made by tfcap {tfcap.__version__}."], pages, taken=[_MARK])
         write_json(folder / _MARK, {"tfcap": tfcap.__version__, "runs": list(places), "title": asked.title})
     for note in [section.samples.note for page in pages for section in page.sections if section.samples]:
         if note:

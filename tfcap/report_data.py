@@ -13,9 +13,11 @@ import numpy as np
 
 from tfcap import registry
 from tfcap.data.masks import Mask
+from tfcap.evaluation.comparisons import Difference
 from tfcap.evaluation.crossed import Estimate
+from tfcap.evaluation.learning_curve import Reached
 from tfcap.files import read_json
-from tfcap.findings import estimates, method_of
+from tfcap.findings import BASELINE, FULL, against_random, estimates, late_rises, method_of, reaching, relative_costs
 from tfcap.found_cells import Part
 from tfcap.grid import OF_SELECTION
 from tfcap.reporting.report_charts import Line
@@ -41,7 +43,7 @@ class Found:
     def own(self) -> dict[str, dict[float, Estimate]]:
         """The mean CIDEr by method and fraction, the best method first and all the data last."""
         found = estimates(self.part.cells)
-        order = sorted(found, key=lambda name: (self._axes(name).get("selector") == "full", -_mean(found[name])))
+        order = sorted(found, key=lambda name: (self.axes(name)["selector"] == FULL, -_mean(found[name])))
         return {name: found[name] for name in order}
 
     @functools.cached_property
@@ -51,27 +53,67 @@ class Found:
         cells = self.part.cells
         for name in sorted(cells, key=lambda name: (_number(cells[name]["axes"].get("seed", "0")), name)):
             axes = cells[name]["axes"]
-            grouped[method_of(axes)][float(axes.get("fraction", 1))].append(name)
+            grouped[method_of(axes)][float(axes["fraction"])].append(name)
         return grouped
 
     @functools.cached_property
     def full(self) -> dict[str, str]:
         """By method, the method that keeps all the data and is otherwise the same."""
-        whole = {self._beside_selection(name): name for name in self.own if self._axes(name).get("selector") == "full"}
-        return {name: whole[key] for name in self.own if (key := self._beside_selection(name)) in whole}
+        whole = {self.beside_selection(name): name for name in self.own if self.axes(name)["selector"] == FULL}
+        return {name: whole[key] for name in self.own if (key := self.beside_selection(name)) in whole}
+
+    @functools.cached_property
+    def baseline(self) -> dict[str, str]:
+        """By method, the method random that is otherwise the same; not of those that keep all the data."""
+        several = {name: method_of({**self.axes(name), "selector": BASELINE}) for name in self.own}
+        return {
+            name: other
+            for name, other in several.items()
+            if other in self.own and name not in self.full.values() and min(self.own[name]) < 1
+        }
 
     @functools.cached_property
     def reference(self) -> str | None:
         """The method random, if there is one alone."""
-        found = [name for name in self.own if self._axes(name).get("selector") == "random"]
-        return found[0] if len(found) == 1 else None
+        found = set(self.baseline.values())
+        return found.pop() if len(found) == 1 else None
 
-    def _axes(self, method: str) -> Mapping[str, str]:
+    @functools.cached_property
+    def differences(self) -> dict[str, dict[float, Difference]]:
+        """Each method's CIDEr less that of random, by method and fraction, corrected over all of them."""
+        return against_random(self.part.cells)
+
+    @functools.cached_property
+    def reached(self) -> dict[str, dict[float, Reached]]:
+        """Where each method is as good as 95 and 99 % of all the data, by method and share."""
+        return reaching(self.part.cells)
+
+    @functools.cached_property
+    def relative_costs(self) -> dict[str, dict[float, Estimate]]:
+        """What each method costs as a part of what all the data cost, where both were measured."""
+        metrics = {name: cell["metrics"] for name, cell in self.part.cells.items()}
+        known = [name for name, one in metrics.items() if sum(one.get(cost) or 0 for cost in COSTS) > 0]
+        return relative_costs(
+            {
+                name: {**self.part.cells[name], "metrics": {cost: metrics[name].get(cost) or 0 for cost in COSTS}}
+                for name in known
+            }
+        )
+
+    @functools.cached_property
+    def late_rises(self) -> dict[str, float | None]:
+        """By which part validation rose in the last third, of the methods with all the data; None if unknown."""
+        found = late_rises(self.part.cells)
+        return {name: found.get(name) for name in dict.fromkeys(self.full.values())}
+
+    def axes(self, method: str) -> Mapping[str, str]:
+        """Returns the axes of one of its cells."""
         return self.part.cells[next(iter(self.cells_of[method].values()))[0]]["axes"]
 
-    def _beside_selection(self, method: str) -> tuple[tuple[str, str], ...]:
+    def beside_selection(self, method: str) -> tuple[tuple[str, str], ...]:
+        """Returns the axes of a method but those that say what is kept."""
         beside = (*OF_SELECTION, "fraction", "seed")
-        return tuple((name, word) for name, word in self._axes(method).items() if name not in beside)
+        return tuple((name, word) for name, word in self.axes(method).items() if name not in beside)
 
     @functools.cached_property
     def lines(self) -> dict[str, Line]:
@@ -79,10 +121,11 @@ class Found:
         minutes = {name: self.minutes(name) for name in self.own}
         curves = {name: self._curves(name) for name in self.own}
         best = [name for name in self.own if name not in self.full.values()][:_BEST]
+        references = set(self.baseline.values())
         found = {}
         for place, name in enumerate(self.own):
             is_reference = name == self.reference
-            is_shown = name in best or is_reference or name in self.full.values() or len(self.own) <= _BEST + 2
+            is_shown = name in best or name in references or name in self.full.values() or len(self.own) <= _BEST + 2
             whole = self.full.get(name, name)
             found[name] = Line(
                 {**self.own[name], **self.own[whole]},
@@ -91,6 +134,7 @@ class Found:
                 place,
                 is_reference,
                 is_shown,
+                self.baseline.get(name),
             )
         return found
 
@@ -159,11 +203,23 @@ class Found:
         """Yields what each cell below fraction 1 kept, with its method, fraction and seed."""
         for name, cell in self.part.cells.items():
             axes, folder = cell["axes"], self._file(name, "masks")
-            fraction = float(axes.get("fraction", 1))
+            fraction = float(axes["fraction"])
             for path in sorted(folder.glob("*.json")) if folder and fraction < 1 else ():
                 mask = Mask.read(folder, path.stem)  # type: ignore[arg-type]
                 if mask.about.get("fraction") == fraction:
                     yield method_of(axes), fraction, axes.get("seed", "0"), mask
+
+
+def metric_of(metrics: Mapping[str, Any], name: str) -> float | None:
+    """Returns the value of a metric in metrics.json, None where there is none."""
+    metric = metrics.get(name)
+    return metric.get("value") if isinstance(metric, Mapping) else None
+
+
+def over_seeds(values: list[float | None]) -> float | None:
+    """Returns the mean, or None if a seed has no value."""
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there and len(there) == len(values) else None
 
 
 def _mean(row: Mapping[float, Estimate]) -> float:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Iterator
-from typing import Any
+
+import numpy as np
 
 from tfcap.errors import InputError
 from tfcap.found_cells import Part
 from tfcap.grid import cells_of, command_of
 from tfcap.report_data import Found
+from tfcap.report_findings import in_short, in_words, percent, table_of_tests, tables_of, warnings_of
+from tfcap.report_protocols import EPOCHS, STEPS
+from tfcap.report_published import published_tables
 from tfcap.report_samples import samples_of
-from tfcap.report_tables import all_figures, published_tables, quality_table
-from tfcap.reporting import report_charts
+from tfcap.report_tables import all_figures, quality_table
+from tfcap.reporting import charts_of_selection, report_charts
 from tfcap.reporting.page import PagePart, Section
 
+_PROTOCOLS = {
+    EPOCHS: "Each fraction is trained on for as many epochs as all the data, so a smaller one has fewer steps.",
+    STEPS: "Each fraction is trained on for as many steps as all the data, so a smaller one is seen more often.",
+}
 _NO_FOLDERS = "Not shown: the folders of the runs are not among what was named, or hold nothing of it."
 
 
@@ -26,48 +35,61 @@ def page_part(part: Part, pictures: int, data_dir: str) -> PagePart:
     """
     found = Found(part)
     lines = found.lines
+    sections = [
+        _quality(found),
+        _findings(found),
+        _scores(found),
+        _agreement(found),
+        _training(found),
+        _captions(found, pictures, data_dir),
+        _published(found),
+        Section("figures", "Every figure", tables=[all_figures(found)]),
+        Section("repeat", "Environment and commands", facts=_environment(part), commands=_commands(part)),
+    ]
     return PagePart(
         part.name,
         list(_lead(found)),
         {name: line.style for name, line in lines.items()},
         [name for name, line in lines.items() if line.is_shown],
-        [
-            _quality(found),
-            _scores(found),
-            _agreement(found),
-            _training(found),
-            _captions(found, pictures, data_dir),
-            _published(found),
-            Section("figures", "Every figure", tables=[all_figures(found)]),
-            Section("repeat", "Environment and commands", facts=_environment(part), commands=_commands(part)),
-        ],
+        [_labelled(section, part.protocol) for section in sections],
+        [*in_short(found), *_highest(found)],
+        list(warnings_of(found)),
     )
+
+
+def _labelled(section: Section, protocol: str) -> Section:
+    """Returns a section whose charts say the protocol; its tables say it already."""
+    return dataclasses.replace(section, charts=[dataclasses.replace(chart, label=protocol) for chart in section.charts])
 
 
 def _lead(found: Found) -> Iterator[str]:
-    """Yields what is to be known at a glance."""
+    """Yields what the part is of."""
     fractions = sorted({fraction for row in found.own.values() for fraction in row})
     seeds = {cell["axes"].get("seed", "0") for cell in found.part.cells.values()}
-    words = ", ".join(f"{100 * fraction:g} %" for fraction in fractions)
     yield (
-        f"{len(found.part.cells)} experiments: {len(found.own)} methods, {words} of the training data kept, "
-        f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}."
+        f"{_counted(len(found.part.cells), 'experiment')}: {_counted(len(found.own), 'method')}, "
+        f"{', '.join(map(percent, fractions))} of the training data kept, {_counted(len(seeds), 'seed')}."
     )
-    for name in dict.fromkeys(found.full.values()):
-        yield f"{name}: CIDEr {_in_words(found.own[name][1.0])}."
-    for fraction in fractions:
-        rows = {name: row[fraction] for name, row in found.own.items() if fraction in row and fraction < 1}
-        if len(rows) < 2:
-            continue
-        best = max(rows, key=lambda name: rows[name].value)
-        text = f"Highest mean at {100 * fraction:g} %: {best}, CIDEr {_in_words(rows[best])}"
-        if found.reference in rows and best != found.reference:
-            text += f"; {found.reference} {_in_words(rows[found.reference])}"
-        yield text + "."
+    if found.part.protocol:
+        yield f"Protocol: {found.part.protocol}. {_PROTOCOLS[found.part.protocol]}"
 
 
-def _in_words(estimate: Any) -> str:
-    return f"{100 * estimate.value:.1f} [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _highest(found: Found) -> Iterator[str]:
+    """Yields the method with the highest mean at each fraction below 1, where there are several."""
+    parts = []
+    for fraction in sorted({fraction for row in found.own.values() for fraction in row if fraction < 1}):
+        rows = {name: row[fraction] for name, row in found.own.items() if fraction in row}
+        if len(rows) > 1:
+            best = max(rows, key=lambda name: rows[name].value)
+            beside = found.baseline.get(best, best)
+            text = f"at {percent(fraction)} {best} with {in_words(rows[best])}"
+            parts.append(text + (f" ({beside}: {in_words(rows[beside])})" if beside in rows and beside != best else ""))
+    if parts:
+        yield f"Highest mean CIDEr, which may be chance: {'; '.join(parts)}."
 
 
 def _quality(found: Found) -> Section:
@@ -76,18 +98,44 @@ def _quality(found: Found) -> Section:
     return Section("quality", "Quality and cost", charts=charts, tables=[quality_table(found)])
 
 
+def _findings(found: Found) -> Section:
+    tables, tests = tables_of(found), table_of_tests(found)
+    words = [] if tables else ["These runs are too few to be compared: there is no random and no cell of all the data."]
+    return Section("findings", "How sure it is", words, tables=tables, folded=[tests] if tests.rows else [])
+
+
 def _scores(found: Found) -> Section:
     values, units = found.scores()
     if not values:
         return Section("scores", "Scores", [_NO_FOLDERS])
-    return Section("scores", "Scores", charts=[report_charts.score_chart(values, units)])
+    if found.part.twin is not None and _same_scores(values, Found(found.part.twin).scores()[0]):
+        return Section("scores", "Scores", [f"The same as of {found.part.twin.name}."])
+    return Section("scores", "Scores", charts=[charts_of_selection.score_chart(values, units)])
+
+
+def _same_scores(ours: dict[str, list[np.ndarray]], theirs: dict[str, list[np.ndarray]]) -> bool:
+    """Whether two parts have the same scores, by name the same passes in any order."""
+    both = [{name: {one.tobytes() for one in passes} for name, passes in side.items()} for side in (ours, theirs)]
+    return both[0] == both[1]
 
 
 def _agreement(found: Found) -> Section:
     tables, names = found.agreement()
     if not tables:
         return Section("agreement", "Agreement", [_NO_FOLDERS])
-    return Section("agreement", "Agreement", charts=[report_charts.agreement_chart(tables, names)])
+    if found.part.twin is not None and _same_agreement(tables, names, *Found(found.part.twin).agreement()):
+        return Section("agreement", "Agreement", [f"The same as of {found.part.twin.name}: they keep the same images."])
+    return Section("agreement", "Agreement", charts=[charts_of_selection.agreement_chart(tables, names)])
+
+
+def _same_agreement(
+    ours: dict[float, np.ndarray], names: list[str], theirs: dict[float, np.ndarray], others: list[str]
+) -> bool:
+    """Whether two parts have the same tables [M, M], whatever the order of their methods."""
+    if sorted(names) != sorted(others) or set(ours) != set(theirs):
+        return False
+    order = [others.index(name) for name in names]
+    return all(np.allclose(ours[one], theirs[one][np.ix_(order, order)], equal_nan=True) for one in ours)
 
 
 def _training(found: Found) -> Section:

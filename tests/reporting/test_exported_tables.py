@@ -1,7 +1,7 @@
 import csv
 import io
 
-from tfcap.reporting.exported_tables import Column, Interval, Table, sort_key
+from tfcap.reporting.exported_tables import Bounded, Column, Interval, Reaching, Signed, Table, sort_key
 
 TABLE = Table(
     "toy",
@@ -44,3 +44,12 @@ def test_an_interval_without_bounds_shows_its_value_and_sorts_by_it():
     interval = Interval(5.0, float("nan"), float("nan"))
     assert str(interval) == "5.0" and sort_key(interval) == "5.0"
     assert sort_key(None) == "" and sort_key("a") == "a" and sort_key(2) == "2"
+
+
+def test_other_values_are_shown_as_what_they_are():
+    cells = [Signed(1.25, 0.25, 2.25, " ▲"), Signed(-1.0, -3.0, 1.0), Bounded(124.4, 101.0, 150.0, " !")]
+    assert list(map(str, cells)) == ["+1.2 ± 1.0 ▲", "-1.0 ± 2.0", "124 [101, 150] !"]
+    assert str(Bounded(50.0, float("nan"), float("nan"))) == "50"
+    assert str(Reaching(10.0, 10.0, 30.0, least=10.0)) == "≤ 10 [≤ 10, 30]"
+    table = Table("t", "", "", [Column("a"), Column("b"), Column("c")], [["x", cells[0], Reaching(9, 9, 9, least=9)]])
+    assert r"x & +1.2 $\pm$ 1.0 $\bigtriangleup$ & $\leq$ 9 [$\leq$ 9, $\leq$ 9] \\" in table.latex()

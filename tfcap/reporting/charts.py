@@ -79,6 +79,7 @@ class Chart:
       key: the series by name, for the legend of the file; a page has its own.
       hidden: places of series that are not in the file, and not in a page before they are chosen.
       one_at_a_time: a page shows one panel, and which is chosen there.
+      label: of what runs it is, such as their protocol; stands beside the title, and below the panels of a file.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Chart:
     key: Mapping[str, Style] = dataclasses.field(default_factory=dict)
     hidden: Collection[int] = ()
     one_at_a_time: bool = False
+    label: str = ""
 
     def inline(self, prefix: str = "") -> list[str]:
         """Returns the panels as SVG elements to be put into one page under names that begin with `prefix`."""
@@ -102,6 +104,8 @@ class Chart:
         with matplotlib.rc_context(_RULES):
             key = {name: style for name, style in self.key.items() if style.place not in self.hidden}
             figure = self._figure(self.panels, key)
+            if self.label:
+                figure.supxlabel(self.label, x=0.01, ha="left", fontsize=9.5, color=MUTED)
             hidden = {series_name(place) for place in self.hidden}
             for artist in figure.findobj(lambda artist: artist.get_gid() in hidden):
                 artist.set_visible(False)

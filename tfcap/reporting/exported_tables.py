@@ -32,7 +32,40 @@ class Interval:
 
     def __str__(self) -> str:
         half = (self.high - self.low) / 2
-        return f"{self.value:.1f}" + (f" ± {half:.1f}" if half == half else "") + self.mark
+        return f"{self.value:{self._sign}.1f}" + (f" ± {half:.1f}" if half == half else "") + self.mark
+
+    @property
+    def _sign(self) -> str:
+        return ""
+
+
+class Signed(Interval):
+    """A difference, whose sign is always shown."""
+
+    @property
+    def _sign(self) -> str:
+        return "+"
+
+
+class Bounded(Interval):
+    """A value whose interval need not be even, and so is shown with its bounds; in whole numbers."""
+
+    def __str__(self) -> str:
+        bounds = f" [{self._word(self.low)}, {self._word(self.high)}]" if self.low == self.low else ""
+        return f"{self._word(self.value)}{bounds}{self.mark}"
+
+    def _word(self, value: float) -> str:
+        return f"{value:.0f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Reaching(Bounded):
+    """Likewise, where `least` stands for that much or less."""
+
+    least: float = 0.0
+
+    def _word(self, value: float) -> str:
+        return ("≤ " if value <= self.least else "") + f"{value:.0f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +154,9 @@ _LATEX = {
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "±": r"$\pm$",
+    "≤": r"$\leq$",
+    "▲": r"$\bigtriangleup$",
+    "▼": r"$\bigtriangledown$",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",

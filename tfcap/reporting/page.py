@@ -18,6 +18,7 @@ from tfcap.reporting.exported_tables import Table, sort_key
 from tfcap.reporting.lettering import printable
 from tfcap.reporting.palette import Style, variables
 
+_PAGE = "index.html"
 FORMS = {"csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
 
@@ -81,7 +82,10 @@ class PagePart:
     """A part of the report: its methods by name with their styles, and its sections.
 
     Attributes:
+      words: what it is of.
       first: the methods that are shown before anything is chosen.
+      in_short: what it finds, a sentence each.
+      warnings: what a reader has to know before believing it.
     """
 
     name: str
@@ -89,6 +93,8 @@ class PagePart:
     methods: Mapping[str, Style]
     first: Sequence[str]
     sections: Sequence[Section]
+    in_short: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
     @property
     def slug(self) -> str:
@@ -96,9 +102,15 @@ class PagePart:
         return re.sub(r"[^\w.-]+", "_", self.name).strip("._") or "part"
 
 
-def write_page(folder: Path, title: str, words: Sequence[str], parts: Sequence[PagePart]) -> None:
-    """Writes index.html into a folder, and beside it the figures (SVG, PNG) and tables (CSV, LaTeX, Markdown)."""
-    slugs = _slugs(parts)
+def write_page(
+    folder: Path, title: str, words: Sequence[str], parts: Sequence[PagePart], taken: Sequence[str] = ()
+) -> None:
+    """Writes index.html into a folder, and beside it the figures (SVG, PNG) and tables (CSV, LaTeX, Markdown).
+
+    Args:
+      taken: names of other files of the folder.
+    """
+    slugs = _slugs(parts, [_PAGE, *taken])
     for part, slug in zip(parts, slugs, strict=True):
         for section in part.sections:
             for chart in section.charts:
@@ -107,7 +119,7 @@ def write_page(folder: Path, title: str, words: Sequence[str], parts: Sequence[P
             for table in (*section.tables, *section.folded):
                 for ending, text in table.texts().items():
                     _write(folder / slug / "tables" / f"{table.name}.{ending}", text.encode(errors="replace"))
-    _write(folder / "index.html", _html(title, words, parts, slugs).encode(errors="replace"))
+    _write(folder / _PAGE, _html(title, words, parts, slugs).encode(errors="replace"))
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -115,12 +127,16 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _slugs(parts: Sequence[PagePart]) -> list[str]:
-    """Returns a folder's name for each part, each another."""
-    found: list[str] = []
+def _slugs(parts: Sequence[PagePart], taken: Sequence[str]) -> list[str]:
+    """Returns a folder's name for each part, each another, also where capitals are not told from small letters."""
+    known, found = {name.casefold() for name in taken}, []
     for part in parts:
-        same = sum(1 for slug in found if re.fullmatch(re.escape(part.slug) + r"(-\d+)?", slug))
-        found.append(f"{part.slug}-{same + 1}" if same else part.slug)
+        slug, number = part.slug, 1
+        while slug.casefold() in known:
+            number += 1
+            slug = f"{part.slug}-{number}"
+        known.add(slug.casefold())
+        found.append(slug)
     return found
 
 
@@ -136,13 +152,14 @@ def _html(title: str, words: Sequence[str], parts: Sequence[PagePart], slugs: Se
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    data = {slug: _data(part) for part, slug in zip(parts, slugs, strict=True)}
+    sources: dict[str, int] = {}
+    of_parts = {slug: _data(part, sources) for part, slug in zip(parts, slugs, strict=True)}
     return environment.get_template("report.html").render(
         title=title,
         words=words,
         parts=list(zip(parts, slugs, strict=True)),
-        data=data,
-        inline=lambda chart, slug: [Markup(svg) for svg in chart.inline(f"{slug}-")],  # noqa: S704  (made by charts.py)
+        data={"parts": of_parts, "pictures": list(sources)},
+        inline=lambda chart, slug: [Markup(svg) for svg in chart.inline(f"{slug}:")],  # noqa: S704  (made by charts.py)
         forms=FORMS,
         light=Markup(variables(dark=False)),  # noqa: S704  (constants)
         dark=Markup(variables(dark=True)),  # noqa: S704
@@ -156,15 +173,19 @@ def _source(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
 
-def _data(part: PagePart) -> dict[str, Any]:
-    """Returns what the page's script reads: the tables in every form, and the samples."""
+def _data(part: PagePart, sources: dict[str, int]) -> dict[str, Any]:
+    """Returns what the page's script reads: the tables in every form, and the samples.
+
+    Args:
+      sources: the place of each picture among all of the page's, to which those of the part are added.
+    """
     tables = {table.name: table.texts() for section in part.sections for table in (*section.tables, *section.folded)}
     samples = [section.samples for section in part.sections if section.samples]
-    return {"tables": tables, "samples": _plain(samples[0], list(part.methods)) if samples else None}
+    return {"tables": tables, "samples": _plain(samples[0], list(part.methods), sources) if samples else None}
 
 
-def _plain(samples: Samples, methods: list[str]) -> dict[str, Any]:
-    """Returns the samples as plain values: each caption once, methods by their place."""
+def _plain(samples: Samples, methods: list[str], sources: dict[str, int]) -> dict[str, Any]:
+    """Returns the samples as plain values: each caption and each picture once, methods by their place."""
     texts: dict[str, int] = {}
     pictures = []
     for picture in samples.pictures:
@@ -172,5 +193,6 @@ def _plain(samples: Samples, methods: list[str]) -> dict[str, Any]:
             [methods.index(one.method), one.fraction, texts.setdefault(one.text, len(texts)), round(100 * one.score, 1)]
             for one in picture.said
         ]
-        pictures.append({"id": picture.image, "src": picture.source, "human": picture.references, "said": said})
+        source = sources.setdefault(picture.source, len(sources)) if picture.source else None
+        pictures.append({"id": picture.image, "src": source, "human": picture.references, "said": said})
     return {"methods": methods, "texts": list(texts), "pictures": pictures}

@@ -22,7 +22,8 @@ class Figure:
       difference: two selectors and a fraction: the first one's CIDEr less the second one's.
       share: a selector and a fraction: its CIDEr in % of that of all the data.
       metric: the name of a metric, of all the data ...
-      of: ... in runs with these settings; words are compared by their ends.
+      of: ... in runs with these settings; a word stands for itself and for names that have it among their words.
+      minutes: the settings of some runs and of others: the minutes of the first in % of those of the second.
     """
 
     study: str
@@ -32,7 +33,8 @@ class Figure:
     difference: tuple[str, str, float] | None = None
     share: tuple[str, float] | None = None
     metric: str | None = None
-    of: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    of: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    minutes: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
 
 @functools.cache

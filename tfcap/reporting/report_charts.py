@@ -1,23 +1,21 @@
-"""The charts of a report on studies: quality, cost, scores, agreement and training."""
+"""The charts of a report on methods: quality, cost and training."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
 from tfcap.reporting.charts import Chart, Panel, series_name
 from tfcap.reporting.palette import Style
-from tfcap.reporting.pictures import INK, MUTED
+from tfcap.reporting.pictures import MUTED
 
 _SMALL = (230.0, 190.0)
-_BINS = 40
-_GREEN_TO_BLUE = LinearSegmentedColormap.from_list("agreement", ["#f4f9f1", "#7cc4bd", "#1c6ea4", "#0a2a5c"])
+_MARKS = 8  # along a curve
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +29,7 @@ class Line:
       place: among the methods, which gives it its style.
       is_reference: it is random, which the others are compared with.
       is_shown: a page shows it before anything is chosen, and the files do.
+      baseline: the method random that is otherwise the same, if there is one.
     """
 
     quality: Mapping[float, Any]
@@ -39,6 +38,7 @@ class Line:
     place: int
     is_reference: bool
     is_shown: bool
+    baseline: str | None = None
 
     @property
     def style(self) -> Style:
@@ -56,7 +56,6 @@ def _series(lines: Mapping[str, Line]) -> dict[str, Any]:
 
 def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
     """Returns CIDEr against the fraction: all methods in one panel, then each beside random, if that is one of them."""
-    reference = next((name for name, line in lines.items() if line.is_reference), None)
     words = "CIDEr x 100 against the percentage of the training data kept, a line for each of: " + ", ".join(lines)
 
     def all_of_them(axes: Axes) -> None:
@@ -67,8 +66,8 @@ def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
 
     def beside(line: Line) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
-            if reference is not None and lines[reference] is not line:
-                fractions, values = _of(lines[reference].quality)
+            if line.baseline is not None and lines[line.baseline] is not line:
+                fractions, values = _of(lines[line.baseline].quality)
                 axes.plot(100 * fractions, values, color=MUTED, linewidth=1.3, linestyle=(0, (4, 2)))
             _draw_quality(axes, line)
             axes.set_xlim(0, 104)
@@ -81,7 +80,9 @@ def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
     highest = max(
         100 * _or(estimate.high, estimate.value) for line in lines.values() for estimate in line.quality.values()
     )
-    against = f" The grey dashes are {reference}." if reference else ""
+    references = dict.fromkeys(line.baseline for line in lines.values() if line.baseline)
+    whose = next(iter(references), "") if len(references) == 1 else "random, otherwise the same"
+    against = f" The grey dashes are {whose}." if references else ""
     charts = [
         Chart(
             "quality",
@@ -128,75 +129,6 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
     )
 
 
-def score_chart(scores: Mapping[str, Sequence[np.ndarray]], units: Mapping[str, str]) -> Chart:
-    """Returns the distribution of each score: filled for the first of its scoring passes, a line for each other."""
-
-    def panel(name: str) -> Panel:
-        def draw(axes: Axes) -> None:
-            passes = [values[np.isfinite(values)] for values in scores[name]]
-            edges = np.histogram_bin_edges(np.concatenate(passes), _BINS)
-            for place, values in enumerate(passes):
-                shares = 100 * np.histogram(values, edges)[0] / max(1, len(values))
-                if place == 0:
-                    axes.stairs(shares, edges, fill=True, color=Style(0).colour, alpha=0.35)
-                axes.stairs(shares, edges, color=Style(0).colour, linewidth=1.3 if place == 0 else 0.8)
-            axes.set_xlabel(units[name])
-            axes.set_ylabel("% of examples")
-
-        whole = np.concatenate([values[np.isfinite(values)] for values in scores[name]])
-        low, middle, high = np.percentile(whole, [5, 50, 95])
-        words = f"{name}, {units[name]}: 5 % lie below {low:.3g}, half below {middle:.3g}, 95 % below {high:.3g}"
-        return Panel(name, words, draw)
-
-    return Chart(
-        "scores",
-        "Score distributions",
-        "The part of the examples in each of 40 steps; the area is the first scoring pass, a line each other one.",
-        [panel(name) for name in scores],
-        (250.0, 210.0),
-    )
-
-
-def agreement_chart(tables: Mapping[float, np.ndarray], names: Sequence[str]) -> Chart:
-    """Returns heat maps of the Jaccard index of what methods keep at the same fraction, [M, M] each."""
-
-    def panel(fraction: float, table: np.ndarray) -> Panel:
-        def draw(axes: Axes) -> None:
-            others = table[~np.eye(len(table), dtype=bool)]
-            top = max(0.05, float(np.nanmax(others))) if np.isfinite(others).any() else 1.0
-            axes.pcolormesh(np.ma.masked_invalid(table), cmap=_GREEN_TO_BLUE, vmin=0, vmax=top)
-            for row, values in enumerate(table):
-                for column, value in enumerate(values):
-                    if row == column or not np.isfinite(value):
-                        continue
-                    colour = "#fefefe" if value > 0.5 * top else "#10141a"  # on the map's own colours in both themes
-                    place = (column + 0.5, row + 0.5)
-                    axes.text(*place, f"{100 * value:.0f}", ha="center", va="center", color=colour, fontsize=9)
-            for side in range(len(table)):
-                axes.add_patch(_crossed(side))
-            axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=90, color=INK)
-            axes.set_yticks(np.arange(len(names)) + 0.5, names, color=INK)
-            axes.tick_params(length=0)
-            axes.invert_yaxis()
-            axes.set_aspect("equal")
-            axes.spines[:].set_visible(False)
-
-        return Panel(
-            f"{100 * fraction:g} % kept", f"Jaccard index in % of what methods keep at {100 * fraction:g} %", draw
-        )
-
-    side = 150 + 27 * len(names)
-    return Chart(
-        "agreement",
-        "Agreement between selectors",
-        "Jaccard index in %: images that both keep, of those that either keeps, at the same fraction and seed; the "
-        "mean over seeds. Of random subsets of a fraction f it is f / (2 - f). Similar selectors stand together.",
-        [panel(fraction, table) for fraction, table in tables.items()],
-        (side, side),
-        one_at_a_time=True,
-    )
-
-
 def curve_charts(lines: Mapping[str, Line]) -> list[Chart]:
     """Returns the validation CIDEr and the training loss by epoch, a panel for each fraction."""
     found = []
@@ -216,7 +148,7 @@ def _curves(lines: Mapping[str, Line], fraction: float, name: str, title: str, f
             values = line.curves.get(fraction, {}).get(name)
             if values is not None:
                 epochs = np.flatnonzero(~np.isnan(values))
-                marks = {**_of_line(line.style), "markersize": 3.5 if len(epochs) <= 12 else 0}
+                marks = {**_of_line(line.style), "markersize": 3.5, "markevery": max(1, len(epochs) // _MARKS)}
                 axes.plot(epochs + 1, factor * values[epochs], **marks, gid=series_name(line.place))
         _label(axes, "epoch", "")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -257,9 +189,3 @@ def _label(axes: Axes, across: str, up: str) -> None:
 def _said(line: Line) -> str:
     parts = (f"{100 * value.value:.1f} at {100 * fraction:g} %" for fraction, value in sorted(line.quality.items()))
     return ", ".join(parts)
-
-
-def _crossed(place: int) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((place, place), 1, 1, facecolor="none", edgecolor=MUTED, linewidth=0.6, hatch="////", alpha=0.4)

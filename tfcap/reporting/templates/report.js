@@ -104,9 +104,9 @@
     };
     const cardOf = ({ picture, rows }, word) => {
       const head = element("div", "head");
-      if (picture.src) {
+      if (picture.src !== null) {
         const image = element("img");
-        image.src = picture.src;
+        image.src = all.pictures[picture.src];
         image.alt = picture.human[0] || `image ${picture.id}`;
         head.append(image);
       }
@@ -148,7 +148,7 @@
 
   // Parts: which methods are shown, in charts and samples.
   for (const part of document.querySelectorAll(".part")) {
-    const { tables, samples } = all[part.dataset.part];
+    const { tables, samples } = all.parts[part.dataset.part];
     part.querySelectorAll("figure.table").forEach((figure) => { sortable(figure.querySelector("table")); exported(figure, tables); });
 
     const boxes = [...part.querySelectorAll("input[data-method]")];

@@ -1,0 +1,75 @@
+"""Which runs stand beside a published figure, and which must not."""
+
+import json
+
+import pytest
+
+from tests.toy_study import write_evaluation, write_run
+from tfcap.found_cells import parts_of
+from tfcap.report_data import Found
+from tfcap.report_published import published_tables
+from tfcap.settings import Settings
+
+BLEU = {"BLEU-1": {"value": 0.02, "low": 0.01, "high": 0.03}}
+RECIPES = {"dataset": "food_recipes", "seed": 0, "split": "test", "limit": 0}
+
+
+def _rows(*places):
+    (part,) = parts_of([*map(str, places)])
+    compared, others = published_tables(Found(part))
+    assert len(compared.rows) + len(others.rows) >= 40
+    return {row[1]: (row[3], row[4]) for row in compared.rows}
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "changed", "stands"),
+    [
+        ("kaggle://keras/gemma3/keras/gemma3_instruct_12b/2", {}, True),
+        ("hf://google/gemma-3-12b-it", {}, True),
+        ("kaggle://keras/gemma3/keras/gemma3_instruct_4b/1", {}, False),
+        ("kaggle://keras/gemma3/keras/gemma3_instruct_12b/2", {"split": "validation"}, False),
+        ("kaggle://keras/gemma3/keras/gemma3_instruct_12b/2", {"limit": 100}, False),
+    ],
+)
+def test_gemma_of_12b_alone_on_the_whole_test_split_stands_beside_the_figure(tmp_path, checkpoint, changed, stands):
+    settings = {**RECIPES, "model": "gemma3", "checkpoint": checkpoint, **changed}
+    rows = _rows(write_evaluation(tmp_path / "gemma", settings, BLEU))
+    assert rows == ({"Gemma 12B as it is": (1.19, pytest.approx(2.0))} if stands else {})
+
+
+def _vit_gpt2(folder, **changes):
+    settings = Settings().replace(
+        dataset="food_recipes", model="vit_gpt2", checkpoint="hf://someone/vit-gpt2", fraction=1.0, **changes
+    )
+    return write_run(folder, settings, [0.5 + 0.01 * place for place in range(12)], ["words"] * 12)
+
+
+def test_a_fine_tuned_captioner_stands_by_what_was_trained_and_one_as_it_is_does_not(tmp_path):
+    rows = _rows(_vit_gpt2(tmp_path / "all", train="all", batch_size=16))
+    assert list(rows) == ["ViT + GPT-2, all of it fine-tuned"]
+    as_it_is = {**RECIPES, "model": "vit_gpt2", "checkpoint": "hf://someone/vit-gpt2", "train": "all"}
+    assert _rows(write_evaluation(tmp_path / "as_it_is", as_it_is, BLEU)) == {}
+
+
+def test_minutes_stand_as_a_share_of_those_of_all_the_data_and_losses_are_left_out(tmp_path):
+    cells = {}
+    for name, selector, fraction, epochs, seconds in (
+        ("full-20", "full", "1", "20", 600.0),
+        ("loss-0.05-10", "loss", "0.05", "10", 90.0),
+        ("loss-0.05-20", "loss", "0.05", "20", 180.0),
+    ):
+        said = {"fraction": fraction, "epochs": epochs} | ({} if selector == "full" else {"selector": selector})
+        cells[name] = {
+            "axes": {"selector": selector, "fraction": fraction, "epochs": epochs, "seed": "0"},
+            "arguments": [f"--{flag}={value}" for flag, value in said.items()],
+            "metrics": {"CIDEr": {"value": 0.5}, "train_seconds": seconds, "scoring_seconds": 0, "features_seconds": 0},
+            "per_image": {"CIDEr": [0.4, 0.6]},
+        }
+    (tmp_path / "s4.json").write_text(json.dumps({"cells": cells}))
+    rows = _rows(tmp_path / "s4.json")
+    assert rows == {
+        "hardest 5 %, 20 epochs: 25 minutes of 68 for all, 20 epochs": (36.8, pytest.approx(30)),
+        "hardest 5 %, 10 epochs: 13 minutes of 68 for all, 20 epochs": (19.1, pytest.approx(15)),
+    }
+    _, others = published_tables(Found(parts_of([str(tmp_path / "s4.json")])[0]))
+    assert "losses of S4 have nothing here" in others.note

@@ -1,0 +1,127 @@
+"""The published figures beside those of a part: of runs with the same settings, or where signs and ratios compare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from tfcap.findings import FULL, method_of
+from tfcap.found_cells import choices_of
+from tfcap.report_data import COSTS, Found, metric_of, over_seeds
+from tfcap.report_protocols import EPOCHS
+from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
+from tfcap.reporting.published import Figure, figures, studies
+
+_LEFT_OUT = (
+    "The losses of S4 have nothing here to stand beside, since runs measure captions and no loss on the test images."
+)
+
+
+def published_tables(found: Found) -> tuple[Table, Table]:
+    """Returns the published figures of which the part has found the same, beside its own, and all others."""
+    choices = _choices(found)
+    pairs = [(figure, _ours(figure, found, choices)) for figure in figures()]
+    words = [Column("study"), Column("setting"), Column("unit")]
+    protocol = found.part.protocol
+    there = f"The studies trained for {EPOCHS}; these runs are of {protocol}. " if protocol else ""
+    return (
+        Table(
+            "published",
+            "Beside the published figures",
+            f"{there}Of findings in words, signs and ratios compare, whatever the data; a difference of means may be "
+            "chance.",
+            [*words, Column("published", 2), Column(f"here, {protocol}" if protocol else "here", 2), Column("of")],
+            [[*_of_figure(figure), value, method] for figure, ours in pairs for method, value in ours.items()],
+        ),
+        Table(
+            "published_others",
+            "Published figures of which these runs hold nothing",
+            "; ".join(f"{name}: {text}" for name, text in studies().items()) + f". {_LEFT_OUT}",
+            [*words, Column("published", 2)],
+            [_of_figure(figure) for figure, ours in pairs if not ours],
+        ),
+    )
+
+
+def _of_figure(figure: Figure) -> list[Cell | Interval]:
+    return [figure.study, figure.what, figure.unit, figure.published]
+
+
+def _choices(found: Found) -> dict[str, dict[str, Any]]:
+    """Returns the settings of each cell by name, as far as this version reads them."""
+    several = {}
+    for name, cell in found.part.cells.items():
+        choices = choices_of(cell)
+        if choices is not None:
+            axes, pretrained = cell["axes"], "yes" if choices.get("checkpoint") else "no"
+            of_axes = {"selector": axes["selector"], "fraction": float(axes["fraction"])}
+            several[name] = {"split": "test", **choices, **of_axes, "pretrained": pretrained}
+    return several
+
+
+def _ours(figure: Figure, found: Found, choices: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Returns what was found of the same, by method."""
+    if figure.difference is not None:
+        one, other, fraction = figure.difference
+        pairs = [(name, found.baseline.get(name)) for name in found.own if found.axes(name)["selector"] == one]
+        there = [(name, base) for name, base in pairs if base and found.axes(base)["selector"] == other]
+        rows = {name: (found.own[name], found.own[base]) for name, base in there}
+        both = {name: row for name, row in rows.items() if fraction in row[0] and fraction in row[1]}
+        return {name: 100 * (ours[fraction].value - base[fraction].value) for name, (ours, base) in both.items()}
+    if figure.share is not None:
+        selector, fraction = figure.share
+        rows = {
+            name: (found.own[name], found.own[found.full[name]])
+            for name in found.own
+            if found.axes(name)["selector"] == selector and name in found.full and fraction in found.own[name]
+        }
+        return {
+            name: 100 * row[fraction].value / whole[1.0].value
+            for name, (row, whole) in rows.items()
+            if whole[1.0].value
+        }
+    if figure.metric is not None:
+        alike = _alike(figure.of, found, choices)
+        values = {name: over_seeds([metric_of(one, figure.metric) for one in of]) for name, of in alike.items()}
+        return {name: 100 * value for name, value in values.items() if value is not None}
+    if figure.minutes is not None:
+        return _shares_of_minutes(*figure.minutes, found, choices)
+    return {}
+
+
+def _shares_of_minutes(
+    of: Mapping[str, Any], beside: Mapping[str, Any], found: Found, choices: Mapping[str, Mapping[str, Any]]
+) -> dict[str, float]:
+    """Returns the mean minutes of runs in % of those of others, by method; nothing where the others are of several."""
+    whole = _alike(beside, found, choices)
+    minutes = [_mean_minutes(metrics) for metrics in whole.values()]
+    if len(minutes) != 1 or not minutes[0]:
+        return {}
+    return {name: 100 * _mean_minutes(several) / minutes[0] for name, several in _alike(of, found, choices).items()}
+
+
+def _alike(
+    of: Mapping[str, Any], found: Found, choices: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[Mapping[str, Any]]]:
+    """Returns the metrics of the cells with these settings on all of the test split, by method."""
+    wanted = {"selector": FULL, "split": "test", "limit": 0, **of}
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for name, cell in found.part.cells.items():
+        if name in choices and all(_is(choices[name].get(field), word) for field, word in wanted.items()):
+            alike.setdefault(method_of(cell["axes"]), []).append(cell["metrics"])
+    return alike
+
+
+def _is(value: Any, word: Any) -> bool:
+    """Whether a setting is that, or is a name that has it as one of its words: `1b` in `meta-llama/Llama-3.2-1B`."""
+    if not isinstance(word, str):
+        return bool(value == word)
+    text = str(value).lower()
+    return word.lower() == text or word.lower() in re.split(r"[^0-9a-z]+", text)
+
+
+def _mean_minutes(several: list[Mapping[str, Any]]) -> float:
+    return float(np.mean([sum(metrics.get(name) or 0 for name in COSTS) / 60 for metrics in several]))
