@@ -150,6 +150,26 @@ def test_one_that_diverges_or_has_no_memory_is_left_and_the_search_goes_on(tmp_p
     assert trials.best.number == 2
 
 
+def test_a_value_that_the_experiment_refuses_is_left_and_the_search_goes_on(tmp_path):
+    def train(settings, watch):
+        if settings.training.batch_size % 2:
+            raise InputError("--batch_size cannot be shared equally", received=settings.training.batch_size)
+        return _to_the_end(settings, watch)
+
+    trials = _run(_trials(tmp_path, train, "batch_size=15..17,learning_rate=1e-4..1e-2:log", pruner="none"), 12)
+    refused = [one for one in trials.finished if one.user_attrs["reason"]]
+    assert refused and all(one.state == TrialState.PRUNED and one.params["batch_size"] % 2 for one in refused)
+    for one in refused:
+        words = f"cannot be: --batch_size cannot be shared equally. Received: {one.params['batch_size']}."
+        assert one.user_attrs["reason"] == words
+    assert trials.best.params["batch_size"] == 16
+
+
+def test_steps_are_kept(tmp_path):
+    trials = _run(_trials(tmp_path, search="batch_size=16..64:16", pruner="none"), 12)
+    assert {one.params["batch_size"] for one in trials.finished} == {16, 32, 48, 64}
+
+
 def test_only_the_best_trial_keeps_its_checkpoints(tmp_path):
     def train(settings, watch):
         trials.run_dir(int(settings.run.run_dir[-4:])).joinpath("checkpoints").mkdir(parents=True)

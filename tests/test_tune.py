@@ -118,6 +118,59 @@ def test_mistakes_end_with_2_and_leave_nothing(tmp_path, monkeypatch, arguments,
     assert not list(tmp_path.iterdir())
 
 
+def _refusing(monkeypatch, words):
+    """Has the experiment refuse each trial with the next of the words; returns what trained."""
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = []
+
+    def train(settings, watch):
+        trained.append(settings.run.run_dir)
+        word = next(words)
+        if word:
+            raise InputError(word)
+        watch(1, 0.5)
+        return 0.5
+
+    monkeypatch.setattr(tune, "_train", train)
+    return trained
+
+
+def test_a_trial_that_is_refused_is_no_end_of_the_search(toy_flags, tmp_path, monkeypatch, capsys):
+    from tfcap import tune
+
+    trained = _refusing(monkeypatch, iter(["17 is odd", "15 is odd", "17 is odd", ""]))
+    tune.main(["tune", *_arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=4")])
+    assert len(trained) == 4 and "1 of 4 trials ran to their end" in capsys.readouterr().out
+    found = json.loads((tmp_path / "x" / "tune.json").read_text())["trials"]
+    assert [one["reason"] for one in found] == [*(f"cannot be: {one} is odd." for one in (17, 15, 17)), ""]
+
+
+def test_what_no_trial_can_mend_ends_the_search_after_three(toy_flags, tmp_path, monkeypatch):
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = _refusing(monkeypatch, iter(["no weights"] * 3 + [""] * 2))
+    arguments = _arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=5")
+    with pytest.raises(InputError, match="last 3 trials could not be run, all for one reason: no weights"):
+        tune.main(["tune", *arguments])
+    assert len(trained) == 3
+    tune.main(["tune", *arguments])  # what was wrong has been mended
+    assert len(trained) == 5
+
+
+def test_data_that_cannot_be_had_are_no_trial_s_fault(tmp_path, monkeypatch):
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = _refusing(monkeypatch, iter([]))
+    said = ["--dataset=flickr8k", f"--data_dir={tmp_path}", "--search=dropout=0..0.5", f"--out={tmp_path / 'x'}"]
+    with pytest.raises(InputError, match="needs its source"):
+        tune.main(["tune", *said])
+    assert trained == []
+
+
 def test_without_optuna_the_error_says_what_to_install(tmp_path, monkeypatch):
     from tfcap import tune
     from tfcap.errors import InputError

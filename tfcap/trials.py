@@ -24,6 +24,7 @@ from tfcap.run_folder import drop_checkpoints
 from tfcap.search import Axis
 from tfcap.settings import NEUTRAL, Settings
 
+IMPOSSIBLE = "cannot be: "  # the reason of a trial whose values the experiment refused begins so
 _NAME = "tfcap"  # of the study in the storage
 Watch = Callable[[int, float], None]
 # Trains the captioner of some settings, telling each validation's number and CIDEr; returns the best CIDEr.
@@ -114,9 +115,11 @@ class Trials:
             value, reason = None, f"diverged: {error}"
         except MemoryError:
             value, reason = None, "out of memory"
+        except InputError as error:
+            value, reason = None, f"{IMPOSSIBLE}{error}"
         trial.set_user_attr("seconds", round(before + time.monotonic() - began, 1))
         trial.set_user_attr("reason", reason)
-        # One that diverged counts as pruned: Optuna forgets a failed trial, and would go back there.
+        # One without a value counts as pruned: Optuna forgets a failed trial, and would go back there.
         found = self.study.tell(trial, value, TrialState.COMPLETE if value is not None else TrialState.PRUNED)
         self._keep_best_weights()
         return found
@@ -175,5 +178,5 @@ def _suggested(trial: Trial, axis: Axis) -> Any:
     if axis.choices:
         return trial.suggest_categorical(axis.name, axis.choices)
     if isinstance(axis.low, int) and isinstance(axis.high, int):
-        return trial.suggest_int(axis.name, axis.low, axis.high, log=axis.log)
+        return trial.suggest_int(axis.name, axis.low, axis.high, step=axis.step, log=axis.log)
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)

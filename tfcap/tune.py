@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tfcap.trials import Trials, Watch
 
 _OF_EACH_TRIAL = ("run_dir", "resume")  # flags that a search sets itself
+_ENOUGH = 3  # trials in a row that are refused in the same words: then it is not their values
 
 
 def main(argv: Sequence[str]) -> None:
@@ -93,6 +94,11 @@ def _train(settings: Settings, watch: Watch) -> float:
 
 
 def _run(trials: Trials, wanted: int, shown: bool) -> None:
+    """Runs the trials that are left; raises InputError where it is the search that the experiment refuses."""
+    if len(trials.finished) < wanted:
+        import tfrecords_builder  # TensorFlow is imported only when it is needed
+
+        tfrecords_builder.build(trials.base.data, shown)  # what is wrong with the data is no trial's fault
     with progress_bar(wanted, "trials", "trial", shown=shown, done=len(trials.finished)) as bar:
         while len(trials.finished) < wanted:
             one = trials.run_next()
@@ -105,6 +111,19 @@ def _run(trials: Trials, wanted: int, shown: bool) -> None:
                 bar.set_postfix_str(f"best CIDEr {100 * (best.value or 0):.1f}, trial {best.number}")
             bar.update()
             _write(trials)
+            _stop_if_refused(trials)
+
+
+def _stop_if_refused(trials: Trials) -> None:
+    """Raises InputError if the last trials were all refused in the same words."""
+    from tfcap.trials import IMPOSSIBLE
+
+    reasons = [trial.user_attrs["reason"] for trial in trials.finished[-_ENOUGH:]]
+    if len(reasons) == _ENOUGH and len(set(reasons)) == 1 and reasons[0].startswith(IMPOSSIBLE):
+        raise InputError(
+            f"The last {_ENOUGH} trials could not be run, all for one reason: {reasons[0].removeprefix(IMPOSSIBLE)}",
+            remedy="The same command goes on with the next trial.",
+        )
 
 
 def _write(trials: Trials) -> None:

@@ -25,7 +25,8 @@ def test_the_best_come_first_the_earlier_of_equals_before_the_later():
     assert lines[0] == ["trial", "val", "CIDEr", "x", "100", "learning_rate", "units", "attention"]
     assert lines[1] == ["2", "75.0", "0.00123", "8", "true"]
     assert [line[0] for line in lines[1:4]] == ["2", "4", "0"]
-    assert "3 of 5 trials ran to their end, 1 were pruned, 1 diverged or had no memory" in search_table(FOUND)
+    ended = "3 of 5 trials ran to their end, 1 were pruned, 1 diverged, had no memory or could not be"
+    assert ended in search_table(FOUND)
 
 
 def test_the_table_holds_ten():

@@ -57,7 +57,7 @@ def search_table(found: Sequence[TrialFound]) -> str:
     pruned = sum(one.reason == "pruned" for one in found)
     other = len(found) - len(done) - pruned
     note = f"{len(done)} of {len(found)} trials ran to their end, {pruned} were pruned"
-    note += f", {other} diverged or had no memory" if other else ""
+    note += f", {other} diverged, had no memory or could not be" if other else ""
     return "\n".join([*aligned(rows, "<" + ">" * (len(rows[0]) - 1)), note])
 
 
