@@ -70,7 +70,7 @@ def score(asked: ScoreSettings, said: Mapping[str, Any]) -> tuple[dict[str, Any]
     examples = _examples(records, settings)
     with refusal_explained(f"--out={asked.out}"):
         folder = RunFolder(settings)
-        folder.describe(fingerprints)
+        folder.describe(fingerprints, data_set=records.data_set)
     scores = folder / "scores"
     remove_partials(scores)
     if score_store.load(scores, asked.score, examples, signal.choices) is None:
