@@ -60,6 +60,8 @@ def test_an_axis_is_written_as_it_is_read():
         ),
         ("temperature=0..1", "cannot choose --temperature: validation"),
         ("beams=1..5", "cannot choose --beams: validation"),
+        ("score_batch_size=16..64", "cannot choose --score_batch_size"),
+        ("gradient_norm_fallback=error|instantiate", "cannot choose --gradient_norm_fallback"),
         ("seed=0..9", "cannot choose --seed: the best seed is luck"),
         ("fraction=0.1..1", "cannot choose --fraction"),
         ("budget_steps=true|false", "cannot choose --budget_steps: it decides how many steps"),
@@ -76,6 +78,62 @@ def test_a_search_that_cannot_be_is_an_error_on_one_line(text, words):
     with pytest.raises(InputError, match=words) as caught:
         search_of(text, Settings())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ({}, ""),
+        ({"selector": "loss"}, "proxy,proxy_epochs,score_seeds,score_epochs,token_reduction,teacher"),
+        ({"selector": "loss", "teacher": "runs/a"}, "token_reduction,teacher"),
+        ({"selector": "loss", "fraction": 1.0}, ""),
+        ({"selector": "stratified", "selection_score": "caption_consensus"}, "selection_score,strata,noise_cut"),
+        ({"selector": "k_means", "dataset": "flickr8k"}, "clusters"),
+        ({"selector": "k_means"}, "clusters,proxy,proxy_epochs,teacher"),
+        ({"selector": "forgetting"}, "learnt_accuracy,proxy,proxy_epochs,teacher"),
+        ({"selector": "mixed", "mixture": "random:1,k_means:1"}, "mixture,clusters,proxy,proxy_epochs,teacher"),
+        (
+            {"selector": "influence"},
+            "targets,sketch_dimensions,sketch_type,token_reduction,proxy,proxy_epochs,teacher",
+        ),
+        (
+            {"selector": "hardest", "selection_score": "clip_score", "dual_encoder": "folder"},
+            "selection_score,dual_encoder",
+        ),
+    ],
+)
+def test_a_flag_of_selection_that_changes_nothing_is_refused(said, used):
+    for name, values in _OF_SELECTION.items():
+        if name in said:  # its choices would leave what the others go by
+            continue
+        base = Settings().replace(**said)
+        if name in used.split(","):
+            assert search_of(f"{name}={values}", base)
+        else:
+            with pytest.raises(InputError, match=f"--{name} would have no effect|A teacher is one captioner"):
+                search_of(f"{name}={values}", base)
+
+
+# Values of each flag of selection, as far as one can be searched.
+_OF_SELECTION = {
+    "selection_score": "el2n|caption_consensus",
+    "noise_cut": "0.1..0.2",
+    "strata": "10..50",
+    "clusters": "5..10",
+    "neighbours": "5..10",
+    "mixture": "random:1|k_center:1",
+    "proxy": "resnet50_lstm|git",
+    "proxy_epochs": "1..5",
+    "score_seeds": "1..2",
+    "score_epochs": "1|2",
+    "teacher": "runs/a|runs/b",
+    "dual_encoder": "a|b",
+    "token_reduction": "mean|sum",
+    "targets": "5..10",
+    "sketch_dimensions": "256|1024",
+    "sketch_type": "float16|bits",
+    "learnt_accuracy": "0.4..0.6",
+}
 
 
 def test_two_dots_in_a_text_are_no_range():

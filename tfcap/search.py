@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flags
+from tfcap.chosen_selector import asked
 from tfcap.errors import InputError
 from tfcap.fields import plain_type
-from tfcap.settings import NEUTRAL, DataSettings, EvaluationSettings, Settings
+from tfcap.settings import NEUTRAL, DataSettings, EvaluationSettings, SelectionSettings, Settings
 
 _FORMS = "flag=low..high, flag=low..high:log, flag=low..high:step or flag=a|b"
+_OF_SELECTION = [field.name for field in dataclasses.fields(SelectionSettings)]
 _CORNERS = 1024  # points that are tried before anything runs
 _OF_DATA = "it decides the data, and scores on other data are of something else"
 _UNSEEN = "validation, which decides, does not see it"
@@ -25,6 +27,7 @@ _REFUSED = {
     **{field.name: _UNSEEN for field in dataclasses.fields(EvaluationSettings)},
     "track": _UNSEEN,
     "seed": "the best seed is luck",
+    **dict.fromkeys(("score_batch_size", "gradient_norm_fallback"), "it decides how scores are made, and not which"),
     "validate_every": "it decides how often the score is taken of which the best counts",
     **dict.fromkeys(NEUTRAL, "it changes no score"),
 }
@@ -86,10 +89,26 @@ def search_of(text: str, base: Settings) -> list[Axis]:
 
 def _check(base: Settings, point: Mapping[str, Any]) -> None:
     try:
-        base.replace(**point).resolve()
+        settings = base.replace(**point).resolve()
+        if any(name in _OF_SELECTION for name in point):
+            _check_selection(settings, point)
     except InputError as error:
         words = " ".join(f"--{name}={word_of(value)}" for name, value in point.items())
         raise InputError(f"--search has an experiment that cannot be, {words}: {error}") from None
+
+
+def _check_selection(settings: Settings, point: Mapping[str, Any]) -> None:
+    """Raises InputError for a flag of selection that changes nothing of what is kept."""
+    from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
+
+    used = ScoringPlan(settings).used()
+    for name in point:
+        if name in _OF_SELECTION and name not in used:
+            raise InputError(
+                f"--{name} would have no effect",
+                received=f"{asked(settings.selection)} --fraction={settings.selection.fraction:g}",
+                expected="a selector that goes by it, and a part of the data",
+            )
 
 
 def _axis(part: str, base: Settings) -> Axis:
