@@ -6,5 +6,6 @@ HELP = {
     " numbers, evenly, by their logarithm (:log) or, of whole numbers, in steps (:16), or choices.",
     "trials": "Trials in all; more of them may be asked for later.",
     "pruner": "What stops a trial after a validation: median, when its best CIDEr so far is below the median of earlier"
-    " trials at that validation; hyperband, when it is not in the best third of its bracket.",
+    " trials at that validation (none before five are at their end); hyperband, when it is not in the best third of"
+    " its bracket.",
 }

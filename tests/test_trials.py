@@ -25,7 +25,7 @@ def _cider(settings, number):
 def _to_the_end(settings, watch):
     values = [_cider(settings, number) for number in (1, 2, 3, 4)]
     for number, value in enumerate(values, start=1):
-        watch(number, value)
+        watch(number, value, number == 4)
     return max(values)
 
 
@@ -46,7 +46,7 @@ class KilledAt:
             if (self.calls, number, "before") in self.moments:
                 raise Kill
             self.validations.append((settings.run.run_dir, number))
-            watch(number, value)
+            watch(number, value, number == 4)
             if (self.calls, number, "after") in self.moments:
                 raise Kill
         return max(values)
@@ -132,6 +132,19 @@ def test_a_pruned_trial_stops_at_its_validation_and_the_best_is_the_best(tmp_pat
     assert trials.best.value == pytest.approx(_cider(trials.settings(trials.best.number, trials.best.params), 4))
 
 
+def test_a_trial_that_was_trained_to_its_end_is_not_stopped_there(tmp_path):
+    curves = iter([[0.1, 0.1, 0.1, 0.9]] * 5 + [[0.5] * 4])
+
+    def train(settings, watch):
+        values = next(curves)
+        for number, value in enumerate(values, start=1):
+            watch(number, value, number == 4)
+        return max(values)
+
+    trials = _run(_trials(tmp_path, train), 6)
+    assert (trials.finished[5].state, trials.finished[5].value) == (TrialState.COMPLETE, 0.5)
+
+
 def test_without_a_pruner_every_trial_goes_to_its_end(tmp_path):
     trials = _run(_trials(tmp_path, pruner="none"), 8)
     assert {one.state for one in trials.finished} == {TrialState.COMPLETE}
@@ -179,6 +192,21 @@ def test_only_the_best_trial_keeps_its_checkpoints(tmp_path):
     _run(trials, 5)
     kept = [path.parent.name for path in tmp_path.glob("runs/*/checkpoints")]
     assert kept == [trials.run_dir(trials.best.number).name]
+
+
+def test_what_a_kill_before_the_cleaning_left_is_cleaned(tmp_path):
+    trials = _run(_trials(tmp_path, pruner="none"), 2)
+    for number in (0, 1):
+        trials.run_dir(number).joinpath("checkpoints").mkdir(parents=True)
+    _trials(tmp_path, pruner="none")
+    assert [path.parent.name for path in tmp_path.glob("runs/*/checkpoints")] == [f"trial-{trials.best.number:04d}"]
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    out = tmp_path / "which rate? {a} #1 100%"
+    _run(_trials(out), 1)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name] and (out / "optuna.sqlite3").is_file()
+    assert len(_trials(out).finished) == 1
 
 
 @pytest.mark.parametrize(

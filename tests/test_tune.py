@@ -66,6 +66,24 @@ def test_a_killed_search_goes_on_to_its_table(searched):
     assert (out / "tune.png").exists()
 
 
+@pytest.mark.slow
+def test_it_is_the_search_that_was_not_killed(searched, toy_flags, tmp_path):
+    """By losses, since a toy's captions have no CIDEr that could differ."""
+    killed, _, _ = searched
+    whole = tmp_path / "whole"
+    code, _, errors = _done(_command("tfcap.tune", _arguments(toy_flags, whole, _SEARCH, "--trials=2")))
+    assert code == 0, errors
+    histories = {}
+    for out in (killed, whole):
+        found = json.loads((out / "tune.json").read_text())
+        assert all(one["params"] for one in found["trials"])
+        runs = [json.loads(path.read_text()) for path in sorted(out.glob("runs/*/history.json"))]
+        losses = [(run["loss"], run["val_loss"]) for run in runs]
+        histories[out] = (found["trials"], found["best"], losses)
+        assert len({loss for of_train, _ in losses for loss in of_train}) == 6  # two trials of three epochs that differ
+    assert histories[killed] == histories[whole]
+
+
 def test_nothing_looked_at_the_test_split(searched):
     out, _, _ = searched
     for name in ("metrics.json", "captions.json", "per_image.json", "samples.png", "saved_model"):
@@ -130,7 +148,7 @@ def _refusing(monkeypatch, words):
         word = next(words)
         if word:
             raise InputError(word)
-        watch(1, 0.5)
+        watch(1, 0.5, True)
         return 0.5
 
     monkeypatch.setattr(tune, "_train", train)
@@ -158,6 +176,21 @@ def test_what_no_trial_can_mend_ends_the_search_after_three(toy_flags, tmp_path,
     assert len(trained) == 3
     tune.main(["tune", *arguments])  # what was wrong has been mended
     assert len(trained) == 5
+
+
+def test_the_first_command_is_the_one_that_is_told_and_leftovers_go(toy_flags, tmp_path, monkeypatch):
+    from tfcap import tune
+
+    _refusing(monkeypatch, iter(["", ""]))
+    out = tmp_path / "x"
+    for trials in (1, 2):
+        arguments = ["tune", *_arguments(toy_flags, out, _SEARCH, f"--trials={trials}")]
+        monkeypatch.setattr(sys, "argv", arguments)
+        tune.main(arguments)
+        found = json.loads((out / "tune.json").read_text())
+        assert found["command"][-1] == "--trials=1" and len(found["trials"]) == trials
+        assert not list(out.glob(".tune*"))
+        (out / ".tune.json.abc.partial.json").touch()  # as a kill leaves it
 
 
 def test_data_that_cannot_be_had_are_no_trial_s_fault(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from tfcap.reporting.search import TrialFound, search_chart, search_table
 
 def _found(number, value, reason="", validations=(0.1, 0.2), **params):
     params = {"learning_rate": 10.0 ** -(1 + number % 3), "units": 8, "attention": number % 2 == 0, **params}
-    return TrialFound(number, params, value, list(validations), reason, 1.0)
+    return TrialFound(number, params, value, list(validations), reason)
 
 
 FOUND = [
@@ -41,7 +41,7 @@ def test_the_picture_has_a_panel_for_the_way_and_one_for_each_flag(tmp_path):
     sizes = []
     for count in (1, 3):
         found = [
-            TrialFound(one.number, dict(list(one.params.items())[:count]), one.value, one.validations, one.reason, 1.0)
+            TrialFound(one.number, dict(list(one.params.items())[:count]), one.value, one.validations, one.reason)
             for one in FOUND
         ]
         search_chart(tmp_path / "a.png", found, ["learning_rate"])

@@ -29,7 +29,6 @@ class TrialFound:
       value: its best validation CIDEr; None where it was stopped.
       validations: CIDEr at each validation.
       reason: why it was stopped, or "".
-      seconds: of the process that ended it.
     """
 
     number: int
@@ -37,7 +36,6 @@ class TrialFound:
     value: float | None
     validations: Sequence[float]
     reason: str
-    seconds: float
 
     @property
     def seen(self) -> float | None:
