@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 import flags
 from tests.toy_study import IMAGES, write_run
-from tfcap import cards, experiment
+from tfcap import cards, experiment, registry
 from tfcap.errors import InputError
 from tfcap.files import read_json, write_json
 from tfcap.run_folder import CARD, description_of
@@ -34,7 +34,7 @@ def _written(folder, history=None, **said):
 
 def test_a_finished_run_has_a_card_whose_header_holds_what_was_measured(finished_run):
     data, metrics = _read(finished_run).data, read_json(finished_run / "metrics.json")
-    assert (data.language, data.license, data.library_name) == (["en"], "apache-2.0", "tfcap")
+    assert (data.language, data.library_name) == (["en"], "tfcap")
     assert (data.pipeline_tag, data.datasets) == ("image-to-text", ["scenes"])
     assert data.metrics == ["bleu", "rouge", "cider"] and {"random", "resnet50_lstm"} <= set(data.tags)
     found = {result.metric_name: result for result in data.eval_results}
@@ -42,6 +42,7 @@ def test_a_finished_run_has_a_card_whose_header_holds_what_was_measured(finished
     for name, result in found.items():
         expected = metrics[name]
         assert (result.metric_value, result.dataset_split) == (expected["value"], "test")
+        assert result.dataset_config == "n60-s0"
         assert result.metric_args == {"interval_95": [expected["low"], expected["high"]]}
 
 
@@ -82,14 +83,44 @@ def test_files_are_named_without_their_place(tmp_path):
     text = _written(tmp_path / "run", **said)
     assert "/home/me" not in text
     assert {"--source=flickr8k", "--encoder_weights=w.weights.h5", "--teacher=t"} <= set(_command(text))
-    assert ModelCard(text).data.to_dict()["license_name"] == "flickr8k-research-use"
     assert "@article{hodosh2013framing" in text
 
 
 def test_what_is_pretrained_is_named_as_the_hub_does(tmp_path):
     said = {"model": "vit_gpt2", "dataset": "food_recipes", "checkpoint": "hf://user/name@v1", "train": "decoder"}
     data = ModelCard(_written(tmp_path / "run", **said)).data
-    assert (data.base_model, data.license) == ("user/name", "unknown")
+    assert data.base_model == "user/name"
+
+
+def test_an_encoder_of_the_hub_is_a_base_model_too(tmp_path):
+    said = {"model": "clip_gpt2", "dataset": "food_recipes", "encoder_weights": "hf://a/clip@v1"}
+    assert ModelCard(_written(tmp_path / "one", **said, tokenizer="hf://b/gpt2")).data.base_model == "a/clip"
+    said |= {"checkpoint": "hf://b/gpt2", "train": "decoder"}
+    assert ModelCard(_written(tmp_path / "two", **said)).data.base_model == ["a/clip", "b/gpt2"][::-1]
+
+
+@pytest.mark.parametrize("dataset", ["scenes", "flickr8k", "food_recipes"])
+def test_the_licence_of_the_data_is_not_given_to_the_weights(tmp_path, dataset):
+    card = ModelCard(_written(tmp_path / "run", dataset=dataset))
+    assert not [name for name in card.data.to_dict() if name.startswith("license")]
+    words = " ".join(card.text.split())
+    assert registry.DATASETS[dataset].LICENCE.words in words and "no licence was stated for the weights" in words
+
+
+def test_it_says_which_data_set_was_built(finished_run, tmp_path):
+    text = _read(finished_run).text
+    assert "`scenes`, configuration `n60-s0`, version 1.0.0, with --scenes_size=60" in " ".join(text.split())
+    assert "configuration" not in _written(tmp_path / "run")  # as an earlier version left it
+
+
+def test_choices_of_the_captioner_that_are_not_the_usual_ones_are_said(tmp_path):
+    said = {"model": "vit_llama", "dataset": "food_recipes", "checkpoint": "hf://user/llama", "train": "lora"}
+    said |= {"encoder_weights": "hf://user/vit", "lora_rank": 4, "warmup_fraction": 0.25}
+    text = _written(tmp_path / "run", **said)
+    rows = {"lora rank": "4", "lora alpha": "32.0", "lora dropout": "0.1", "prefix length": "10"}
+    for name, value in {**rows, "warmup fraction": "0.25"}.items():
+        assert f"| {name} | {value} |" in text
+    assert "clip norm" not in text  # as always
 
 
 RISING = {"val_CIDEr": [0.1, 0.2, 0.9], "loss": [1.0, 1.0, 1.0]}

@@ -164,3 +164,12 @@ def test_what_a_finished_run_tracked_is_written_again_where_its_description_is_g
     settings = json.loads((tracked_run / "experiment.json").read_text())["settings"]
     experiment.run(Settings.from_json(settings))
     assert path.read_bytes() == before and path.with_suffix(".json").exists()
+
+
+def test_a_watcher_is_told_each_validation_and_which_is_the_last(toy_flags, tmp_path):
+    seen = []
+    said = {**toy_flags, "epochs": 3, "validate_every": 2, "run_dir": str(tmp_path / "run")}
+    best = experiment.best_validation(Settings().replace(**said), lambda *told: seen.append(told))
+    assert [(number, last) for number, _, last in seen] == [(1, False), (2, True)]
+    assert best == max(cider for _, cider, _ in seen)
+    assert not (tmp_path / "run" / "metrics.json").exists()

@@ -18,10 +18,11 @@ def test_ranges_and_choices_have_the_types_of_their_flags():
     ]
     assert search_of("attention=true|false", Settings()) == [Axis("attention", choices=(True, False))]
     assert isinstance(search_of("batch_size=16..64", Settings())[0].low, int)
+    assert search_of("batch_size=16..64:16", Settings()) == [Axis("batch_size", 16, 64, step=16)]
 
 
 def test_an_axis_is_written_as_it_is_read():
-    text = "learning_rate=0.0001..0.01:log,units=128|256,attention=true|false"
+    text = "learning_rate=0.0001..0.01:log,units=128|256,attention=true|false,batch_size=16..64:16"
     assert ",".join(map(str, search_of(text, Settings()))) == text
 
 
@@ -42,7 +43,12 @@ def test_an_axis_is_written_as_it_is_read():
         ("learning_rate=1e-2..1e-4", "a range that is none"),
         ("dropout=nan..0.5", "a range that is none"),
         ("dropout=0..0.5:log", "no logarithm"),
-        ("model=a..b", "cannot be read.*--model is no number"),
+        ("model=a..b", "two or more choices.*--model is no number"),
+        ("attention=true..false", "a value that --attention cannot be.*Expected: true or false"),
+        ("batch_size=16..64:0", "cannot be read"),
+        ("batch_size=16..64:-8", "cannot be read"),
+        ("batch_size=16..60:16", "a step past the range's end"),
+        ("dropout=0..0.5:1", "cannot be read"),
         ("units=128|128", "two or more choices"),
         ("dropout=0..0.5,dropout=0..0.3", "names a flag twice"),
         ("dropout=0..2", "--dropout is out of range"),
@@ -54,8 +60,11 @@ def test_an_axis_is_written_as_it_is_read():
         ),
         ("temperature=0..1", "cannot choose --temperature: validation"),
         ("beams=1..5", "cannot choose --beams: validation"),
+        ("score_batch_size=16..64", "cannot choose --score_batch_size"),
+        ("gradient_norm_fallback=error|instantiate", "cannot choose --gradient_norm_fallback"),
         ("seed=0..9", "cannot choose --seed: the best seed is luck"),
         ("fraction=0.1..1", "cannot choose --fraction"),
+        ("budget_steps=true|false", "cannot choose --budget_steps: it decides how many steps"),
         ("dataset=scenes|flickr8k", "cannot choose --dataset: it decides the data"),
         ("scenes_seed=0..9", "cannot choose --scenes_seed: it decides the data"),
         ("limit=10|20", "cannot choose --limit: it decides the data"),
@@ -69,3 +78,64 @@ def test_a_search_that_cannot_be_is_an_error_on_one_line(text, words):
     with pytest.raises(InputError, match=words) as caught:
         search_of(text, Settings())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ({}, ""),
+        ({"selector": "loss"}, "proxy,proxy_epochs,score_seeds,score_epochs,token_reduction,teacher"),
+        ({"selector": "loss", "teacher": "runs/a"}, "token_reduction,teacher"),
+        ({"selector": "loss", "fraction": 1.0}, ""),
+        ({"selector": "stratified", "selection_score": "caption_consensus"}, "selection_score,strata,noise_cut"),
+        ({"selector": "k_means", "dataset": "flickr8k"}, "clusters"),
+        ({"selector": "k_means"}, "clusters,proxy,proxy_epochs,teacher"),
+        ({"selector": "forgetting"}, "learnt_accuracy,proxy,proxy_epochs,teacher"),
+        ({"selector": "mixed", "mixture": "random:1,k_means:1"}, "mixture,clusters,proxy,proxy_epochs,teacher"),
+        (
+            {"selector": "influence"},
+            "targets,sketch_dimensions,sketch_type,token_reduction,proxy,proxy_epochs,teacher",
+        ),
+        (
+            {"selector": "hardest", "selection_score": "clip_score", "dual_encoder": "folder"},
+            "selection_score,dual_encoder",
+        ),
+    ],
+)
+def test_a_flag_of_selection_that_changes_nothing_is_refused(said, used):
+    for name, values in _OF_SELECTION.items():
+        if name in said:  # its choices would leave what the others go by
+            continue
+        base = Settings().replace(**said)
+        if name in used.split(","):
+            assert search_of(f"{name}={values}", base)
+        else:
+            with pytest.raises(InputError, match=f"--{name} would have no effect|A teacher is one captioner"):
+                search_of(f"{name}={values}", base)
+
+
+# Values of each flag of selection, as far as one can be searched.
+_OF_SELECTION = {
+    "selection_score": "el2n|caption_consensus",
+    "noise_cut": "0.1..0.2",
+    "strata": "10..50",
+    "clusters": "5..10",
+    "neighbours": "5..10",
+    "mixture": "random:1|k_center:1",
+    "proxy": "resnet50_lstm|git",
+    "proxy_epochs": "1..5",
+    "score_seeds": "1..2",
+    "score_epochs": "1|2",
+    "teacher": "runs/a|runs/b",
+    "dual_encoder": "a|b",
+    "token_reduction": "mean|sum",
+    "targets": "5..10",
+    "sketch_dimensions": "256|1024",
+    "sketch_type": "float16|bits",
+    "learnt_accuracy": "0.4..0.6",
+}
+
+
+def test_two_dots_in_a_text_are_no_range():
+    (axis,) = search_of("teacher=../runs/a|../runs/b", Settings().replace(selector="loss"))
+    assert axis.choices == ("../runs/a", "../runs/b")

@@ -1,5 +1,6 @@
 """Trackers together: what reaches them, that one which fails leaves the others and the run, and resumed runs."""
 
+import importlib
 import json
 import sys
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from tfcap import registry
-from tfcap.errors import InputError
+from tfcap.errors import InputError, TrainingStopped
 from tfcap.settings import Settings
 from tfcap.trackers import Trackers, check_installed
 
@@ -117,7 +118,8 @@ def test_one_that_fails_is_left_out_with_one_line_and_the_run_goes_on(tmp_path, 
     toy.fails_in = ""
     with Trackers(tmp_path, _settings("wandb")) as trackers:
         trackers.deliver(_METRICS)
-    assert len(toy.made) == (1 if moment == "close" else 2)  # the same command delivers what was not delivered
+    assert len(toy.made) == 2  # the same command delivers what was not delivered
+    assert json.loads((tmp_path / "trackers.json").read_text())["delivered"] == ["wandb"]
 
 
 def test_one_that_fails_leaves_the_others(tmp_path, toy, monkeypatch):
@@ -134,7 +136,36 @@ class Broken:
         raise OSError("no disk")
 
 
-@pytest.mark.parametrize(("error", "status"), [(ValueError, "failed"), (KeyboardInterrupt, "interrupted")])
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"identity": "a"}'])
+def test_damaged_notes_are_a_warning_and_no_end_of_the_run(tmp_path, toy, capsys, damage):
+    (tmp_path / "trackers.json").write_text(damage, encoding="utf-8")
+    with Trackers(tmp_path, _settings("wandb")) as trackers:
+        trackers.deliver(_METRICS)
+    assert "warning: the tracker wandb failed" in capsys.readouterr().err and list(trackers.failed) == ["wandb"]
+
+
+def test_a_disk_that_is_full_is_a_warning_and_no_end_of_the_run(tmp_path, toy, monkeypatch, capsys):
+    with Trackers(tmp_path, _settings("wandb")) as trackers:
+        trackers.deliver(_METRICS)
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("tfcap.trackers.write_json", full)
+    assert "No space left on device" in capsys.readouterr().err
+
+
+def test_results_count_as_delivered_when_the_tracker_has_closed(tmp_path, toy):
+    with Trackers(tmp_path, _settings("wandb")) as trackers:
+        trackers.deliver(_METRICS)
+        assert json.loads((tmp_path / "trackers.json").read_text())["delivered"] == []
+    assert json.loads((tmp_path / "trackers.json").read_text())["delivered"] == ["wandb"]
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError, "failed"), (KeyboardInterrupt, "interrupted"), (TrainingStopped, "interrupted")],
+)
 def test_a_run_that_ends_early_says_so(tmp_path, toy, error, status):
     with pytest.raises(error), Trackers(tmp_path, _settings("mlflow")) as trackers:
         trackers.scalars(1, {"loss": 2.0})
@@ -159,10 +190,22 @@ def test_tensorboard_alone_leaves_no_identity(tmp_path, toy):
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_an_absent_package_is_an_error(monkeypatch, name):
-    monkeypatch.setattr("importlib.util.find_spec", lambda wanted: None if wanted == name else sys)
+    monkeypatch.setattr("tfcap.trackers.is_installed", lambda wanted: wanted != name)
     with pytest.raises(InputError, match=f"--tracker={name} needs {name}, which is not installed. pip install"):
         check_installed(_settings(f"tensorboard,{name}"))
     check_installed(_settings("tensorboard"))
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_folder_of_its_name_is_no_package(tmp_path, monkeypatch, name):
+    (tmp_path / name / "latest-run").mkdir(parents=True)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])  # as if nothing were installed, with Python started there
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    with pytest.raises(InputError, match=f"{name}, which is not installed"):
+        check_installed(_settings(name))
+    (tmp_path / name / "__init__.py").touch()
+    importlib.invalidate_caches()
+    check_installed(_settings(name))
 
 
 def test_an_unknown_tracker_is_an_error_that_lists_the_known():

@@ -25,7 +25,7 @@ def _cider(settings, number):
 def _to_the_end(settings, watch):
     values = [_cider(settings, number) for number in (1, 2, 3, 4)]
     for number, value in enumerate(values, start=1):
-        watch(number, value)
+        watch(number, value, number == 4)
     return max(values)
 
 
@@ -46,7 +46,7 @@ class KilledAt:
             if (self.calls, number, "before") in self.moments:
                 raise Kill
             self.validations.append((settings.run.run_dir, number))
-            watch(number, value)
+            watch(number, value, number == 4)
             if (self.calls, number, "after") in self.moments:
                 raise Kill
         return max(values)
@@ -132,6 +132,19 @@ def test_a_pruned_trial_stops_at_its_validation_and_the_best_is_the_best(tmp_pat
     assert trials.best.value == pytest.approx(_cider(trials.settings(trials.best.number, trials.best.params), 4))
 
 
+def test_a_trial_that_was_trained_to_its_end_is_not_stopped_there(tmp_path):
+    curves = iter([[0.1, 0.1, 0.1, 0.9]] * 5 + [[0.5] * 4])
+
+    def train(settings, watch):
+        values = next(curves)
+        for number, value in enumerate(values, start=1):
+            watch(number, value, number == 4)
+        return max(values)
+
+    trials = _run(_trials(tmp_path, train), 6)
+    assert (trials.finished[5].state, trials.finished[5].value) == (TrialState.COMPLETE, 0.5)
+
+
 def test_without_a_pruner_every_trial_goes_to_its_end(tmp_path):
     trials = _run(_trials(tmp_path, pruner="none"), 8)
     assert {one.state for one in trials.finished} == {TrialState.COMPLETE}
@@ -150,6 +163,26 @@ def test_one_that_diverges_or_has_no_memory_is_left_and_the_search_goes_on(tmp_p
     assert trials.best.number == 2
 
 
+def test_a_value_that_the_experiment_refuses_is_left_and_the_search_goes_on(tmp_path):
+    def train(settings, watch):
+        if settings.training.batch_size % 2:
+            raise InputError("--batch_size cannot be shared equally", received=settings.training.batch_size)
+        return _to_the_end(settings, watch)
+
+    trials = _run(_trials(tmp_path, train, "batch_size=15..17,learning_rate=1e-4..1e-2:log", pruner="none"), 12)
+    refused = [one for one in trials.finished if one.user_attrs["reason"]]
+    assert refused and all(one.state == TrialState.PRUNED and one.params["batch_size"] % 2 for one in refused)
+    for one in refused:
+        words = f"cannot be: --batch_size cannot be shared equally. Received: {one.params['batch_size']}."
+        assert one.user_attrs["reason"] == words
+    assert trials.best.params["batch_size"] == 16
+
+
+def test_steps_are_kept(tmp_path):
+    trials = _run(_trials(tmp_path, search="batch_size=16..64:16", pruner="none"), 12)
+    assert {one.params["batch_size"] for one in trials.finished} == {16, 32, 48, 64}
+
+
 def test_only_the_best_trial_keeps_its_checkpoints(tmp_path):
     def train(settings, watch):
         trials.run_dir(int(settings.run.run_dir[-4:])).joinpath("checkpoints").mkdir(parents=True)
@@ -159,6 +192,21 @@ def test_only_the_best_trial_keeps_its_checkpoints(tmp_path):
     _run(trials, 5)
     kept = [path.parent.name for path in tmp_path.glob("runs/*/checkpoints")]
     assert kept == [trials.run_dir(trials.best.number).name]
+
+
+def test_what_a_kill_before_the_cleaning_left_is_cleaned(tmp_path):
+    trials = _run(_trials(tmp_path, pruner="none"), 2)
+    for number in (0, 1):
+        trials.run_dir(number).joinpath("checkpoints").mkdir(parents=True)
+    _trials(tmp_path, pruner="none")
+    assert [path.parent.name for path in tmp_path.glob("runs/*/checkpoints")] == [f"trial-{trials.best.number:04d}"]
+
+
+def test_a_folder_may_have_any_name(tmp_path):
+    out = tmp_path / "which rate? {a} #1 100%"
+    _run(_trials(out), 1)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name] and (out / "optuna.sqlite3").is_file()
+    assert len(_trials(out).finished) == 1
 
 
 @pytest.mark.parametrize(

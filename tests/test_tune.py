@@ -66,6 +66,24 @@ def test_a_killed_search_goes_on_to_its_table(searched):
     assert (out / "tune.png").exists()
 
 
+@pytest.mark.slow
+def test_it_is_the_search_that_was_not_killed(searched, toy_flags, tmp_path):
+    """By losses, since a toy's captions have no CIDEr that could differ."""
+    killed, _, _ = searched
+    whole = tmp_path / "whole"
+    code, _, errors = _done(_command("tfcap.tune", _arguments(toy_flags, whole, _SEARCH, "--trials=2")))
+    assert code == 0, errors
+    histories = {}
+    for out in (killed, whole):
+        found = json.loads((out / "tune.json").read_text())
+        assert all(one["params"] for one in found["trials"])
+        runs = [json.loads(path.read_text()) for path in sorted(out.glob("runs/*/history.json"))]
+        losses = [(run["loss"], run["val_loss"]) for run in runs]
+        histories[out] = (found["trials"], found["best"], losses)
+        assert len({loss for of_train, _ in losses for loss in of_train}) == 6  # two trials of three epochs that differ
+    assert histories[killed] == histories[whole]
+
+
 def test_nothing_looked_at_the_test_split(searched):
     out, _, _ = searched
     for name in ("metrics.json", "captions.json", "per_image.json", "samples.png", "saved_model"):
@@ -116,6 +134,74 @@ def test_mistakes_end_with_2_and_leave_nothing(tmp_path, monkeypatch, arguments,
         flags.exit_after(lambda: tune.main(["tune", *arguments]))
     assert ended.value.code == 2 and words in said[0] and "\n" not in said[0]
     assert not list(tmp_path.iterdir())
+
+
+def _refusing(monkeypatch, words):
+    """Has the experiment refuse each trial with the next of the words; returns what trained."""
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = []
+
+    def train(settings, watch):
+        trained.append(settings.run.run_dir)
+        word = next(words)
+        if word:
+            raise InputError(word)
+        watch(1, 0.5, True)
+        return 0.5
+
+    monkeypatch.setattr(tune, "_train", train)
+    return trained
+
+
+def test_a_trial_that_is_refused_is_no_end_of_the_search(toy_flags, tmp_path, monkeypatch, capsys):
+    from tfcap import tune
+
+    trained = _refusing(monkeypatch, iter(["17 is odd", "15 is odd", "17 is odd", ""]))
+    tune.main(["tune", *_arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=4")])
+    assert len(trained) == 4 and "1 of 4 trials ran to their end" in capsys.readouterr().out
+    found = json.loads((tmp_path / "x" / "tune.json").read_text())["trials"]
+    assert [one["reason"] for one in found] == [*(f"cannot be: {one} is odd." for one in (17, 15, 17)), ""]
+
+
+def test_what_no_trial_can_mend_ends_the_search_after_three(toy_flags, tmp_path, monkeypatch):
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = _refusing(monkeypatch, iter(["no weights"] * 3 + [""] * 2))
+    arguments = _arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=5")
+    with pytest.raises(InputError, match="last 3 trials could not be run, all for one reason: no weights"):
+        tune.main(["tune", *arguments])
+    assert len(trained) == 3
+    tune.main(["tune", *arguments])  # what was wrong has been mended
+    assert len(trained) == 5
+
+
+def test_the_first_command_is_the_one_that_is_told_and_leftovers_go(toy_flags, tmp_path, monkeypatch):
+    from tfcap import tune
+
+    _refusing(monkeypatch, iter(["", ""]))
+    out = tmp_path / "x"
+    for trials in (1, 2):
+        arguments = ["tune", *_arguments(toy_flags, out, _SEARCH, f"--trials={trials}")]
+        monkeypatch.setattr(sys, "argv", arguments)
+        tune.main(arguments)
+        found = json.loads((out / "tune.json").read_text())
+        assert found["command"][-1] == "--trials=1" and len(found["trials"]) == trials
+        assert not list(out.glob(".tune*"))
+        (out / ".tune.json.abc.partial.json").touch()  # as a kill leaves it
+
+
+def test_data_that_cannot_be_had_are_no_trial_s_fault(tmp_path, monkeypatch):
+    from tfcap import tune
+    from tfcap.errors import InputError
+
+    trained = _refusing(monkeypatch, iter([]))
+    said = ["--dataset=flickr8k", f"--data_dir={tmp_path}", "--search=dropout=0..0.5", f"--out={tmp_path / 'x'}"]
+    with pytest.raises(InputError, match="needs its source"):
+        tune.main(["tune", *said])
+    assert trained == []
 
 
 def test_without_optuna_the_error_says_what_to_install(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ Every number is one that metrics.json, history.json or experiment.json holds; no
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,18 @@ from tfcap.evaluation.costs import PLATEAU_RISE, late_rise
 from tfcap.files import read_json, write_text
 from tfcap.reporting.cards import card, command
 from tfcap.run_folder import CARD, EVALUATION, description_of
-from tfcap.settings import NEUTRAL, Settings
+from tfcap.settings import DECODING, NEUTRAL, ModelSettings, Settings, TrainingSettings
 
 # What Hugging Face calls our metrics.
 _METRICS = {"BLEU": "bleu", "METEOR": "meteor", "ROUGE": "rouge", "CIDEr": "cider"}
-_DECODING = ("beams", "length_penalty", "early_stopping", "no_repeat_ngram", "temperature", "top_p")
+_OF_MODEL = ("shape", "mapper", "units", "embedding_size", "dropout", "image_size", "max_tokens", "augment")
+_OF_TRAINING = ("batch_size", "learning_rate", "weight_decay", "label_smoothing", "mixed_precision")
+# Of the captioner and its training the card says these always; the others where they have a value of their own.
+_SAID = (
+    *("model", "encoder", "encoder_weights", "freeze_encoder", "train", "checkpoint", "tokenizer", "epochs"),
+    *_OF_MODEL,
+    *_OF_TRAINING,
+)
 _PLACES = ("run_dir", "scoring_dir", "data_dir", "resume", "progress")  # not a part of the command to repeat
 # Flags that name a file or a folder, of which the command to repeat says the name alone.
 _FILES = ("source", "karpathy_json", "encoder_weights", "checkpoint", "tokenizer", "teacher", "dual_encoder")
@@ -65,7 +73,7 @@ def card_of_run(run: Path, written: Mapping[str, Any] | None = None) -> str:
     header |= {
         "library_name": "transformers" if written else "tfcap",
         "pipeline_tag": "text-generation" if left_out else "image-to-text",
-        "base_model": _base_model(choices["checkpoint"]),
+        "base_model": _base_models(choices),
     }
     if left_out:
         del header["model-index"]  # what was measured is more than what is here
@@ -91,7 +99,7 @@ def card_of_evaluation(folder: Path, said: Mapping[str, Any]) -> str:
     header |= {
         "library_name": "tfcap",
         "pipeline_tag": "image-to-text",
-        "base_model": _base_model(choices["checkpoint"]),
+        "base_model": _base_models(choices),
     }
     facts |= {
         "trained": False,
@@ -108,31 +116,34 @@ def card_of_evaluation(folder: Path, said: Mapping[str, Any]) -> str:
 def _common(
     name: str, choices: Mapping[str, Any], described: Mapping[str, Any], metrics: Mapping[str, Any], split: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns what every card says: of its header, and of its facts."""
+    """Returns what every card says: of its header, and of its facts.
+
+    The header has no `license`, which would be that of the weights: what is known is the data's, one of the facts.
+    """
     builder, measured = registry.DATASETS[choices["dataset"]], _measured(metrics)
+    built = described.get("data_set", {})  # earlier versions did not record it
     kinds = list(dict.fromkeys(_kind(metric) for metric in measured))
     tags = ["image-captioning", "tfcap", choices["model"], choices.get("selector")]
     header = {
         "language": [builder.LANGUAGE],
-        **builder.LICENCE.header,
         "tags": [tag for tag in tags if tag],
         "datasets": [choices["dataset"]],
         "metrics": kinds,
-        "model-index": [{"name": name, "results": [_results(choices, measured, split)]}],
+        "model-index": [{"name": name, "results": [_results(choices, built, measured, split)]}],
     }
     facts = {
         "name": name,
         "model": choices["model"],
         "encoder": choices.get("encoder"),
         "dataset": choices["dataset"],
+        "built": built,
         "options": {option: choices[option] for option in builder.OPTIONS if option in choices},
         "limit": choices["limit"],
         "split": split,
         "examples": {key: metrics.get(f"examples_{key}") for key in ("kept", "total")},
         "level": metrics.get("level", "image"),
         "metrics": measured,
-        "missing": [metrics[f"{key}_missing"] for key in metrics if f"{key}_missing" in metrics],
-        "decoding": {key: choices[key] for key in _DECODING if key in choices},
+        "decoding": {key: choices[key] for key in DECODING if key in choices},
         "resamples": choices["bootstrap_resamples"],
         "tokenizer": metrics.get("tokenizer", "not recorded"),
         "costs": list(_costs(metrics)),
@@ -160,11 +171,14 @@ def _measured(metrics: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     return {name: dict(value) for name, value in metrics.items() if isinstance(value, Mapping) and "value" in value}
 
 
-def _results(choices: Mapping[str, Any], measured: Mapping[str, Any], split: str) -> dict[str, Any]:
+def _results(
+    choices: Mapping[str, Any], built: Mapping[str, str], measured: Mapping[str, Any], split: str
+) -> dict[str, Any]:
     """Returns what was measured in the form of a model-index; values are as in metrics.json, most of them of 1."""
+    config = {"config": built["config"]} if built else {}
     return {
         "task": {"type": "image-to-text", "name": "Image captioning"},
-        "dataset": {"type": choices["dataset"], "name": choices["dataset"], "split": split},
+        "dataset": {"type": choices["dataset"], "name": choices["dataset"], **config, "split": split},
         "metrics": [
             {
                 "type": _kind(name),
@@ -192,13 +206,16 @@ def _of_training(
     if metrics.get("parameters"):
         yield "weights", metrics["parameters"]
         yield "weights that train", metrics["parameters_trained"]
-    for name in ("shape", "mapper", "units", "embedding_size", "dropout", "image_size", "max_tokens", "augment"):
+    for name in _OF_MODEL:
         if choices[name] is not None:
             yield name.replace("_", " "), choices[name]
     yield "epochs", len(history["loss"])
     yield "steps", history.get("steps", "not recorded")
-    for name in ("batch_size", "learning_rate", "weight_decay", "label_smoothing", "mixed_precision"):
+    for name in _OF_TRAINING:
         yield name.replace("_", " "), choices[name]
+    for field in (*dataclasses.fields(ModelSettings), *dataclasses.fields(TrainingSettings)):
+        if field.name not in (*_SAID, *NEUTRAL) and choices[field.name] not in (None, field.default):
+            yield field.name.replace("_", " "), choices[field.name]
     yield "seed", choices["seed"]
 
 
@@ -301,6 +318,9 @@ def _short(name: str, value: Any) -> Any:
     return Path(value).name
 
 
-def _base_model(checkpoint: str) -> str:
-    """Returns what Hugging Face's hub calls a checkpoint; nothing for one that is elsewhere."""
-    return checkpoint.removeprefix("hf://").split("@")[0] if checkpoint.startswith("hf://") else ""
+def _base_models(choices: Mapping[str, Any]) -> str | list[str]:
+    """Returns what Hugging Face's hub calls the pretrained parts that are from there: the captioner, the encoder."""
+    named = [str(choices.get(flag) or "") for flag in ("checkpoint", "encoder_weights")]
+    found = [name.removeprefix("hf://").split("@")[0] for name in named if name.startswith("hf://")]
+    several = list(dict.fromkeys(found))
+    return several[0] if len(several) == 1 else several

@@ -13,6 +13,12 @@ from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.settings import SelectionSettings, Settings
 
 _NOT_COMPUTED = {LABELS: "class labels"}
+# What selectors call the flags that are their options; of those in _BY_ITSELF 0 leaves it to the selector.
+_OPTIONS = {
+    "selection_score": "score",
+    **{name: name for name in ("noise_cut", "strata", "clusters", "neighbours")},
+}
+_BY_ITSELF = ("clusters", "neighbours")
 
 
 def chosen_selector(settings: Settings) -> Selector:
@@ -28,11 +34,9 @@ def chosen_selector(settings: Settings) -> Selector:
 
 def made_selector(selection: SelectionSettings) -> Selector:
     """Returns the selector with its options, whether its signals can be had or not; raises InputError for a mixture."""
+    values = {flag: getattr(selection, flag) for flag in _OPTIONS}
     options: dict[str, Any] = {
-        "score": selection.selection_score,
-        "noise_cut": selection.noise_cut,
-        "strata": selection.strata,
-        **{name: getattr(selection, name) for name in ("clusters", "neighbours") if getattr(selection, name)},
+        _OPTIONS[flag]: value for flag, value in values.items() if value or flag not in _BY_ITSELF
     }
     if selection.selector == "mixed":
         options["parts"] = tuple((_made(name, options), share) for name, share in _shares(selection.mixture))
@@ -40,6 +44,14 @@ def made_selector(selection: SelectionSettings) -> Selector:
     if selection.class_balanced:
         selector = ClassBalanced(selector)
     return selector
+
+
+def used_by_selector(selection: SelectionSettings) -> set[str]:
+    """Returns which flags are options of the selector, or of one that it is mixed of; raises as `made_selector`."""
+    mixed = selection.selector == "mixed"
+    names = [name for name, _ in _shares(selection.mixture)] if mixed else [selection.selector]
+    known = {option for name in names for option in inspect.signature(registry.SELECTORS[name]).parameters}
+    return {flag for flag, option in _OPTIONS.items() if option in known} | ({"mixture"} if mixed else set())
 
 
 def _made(name: str, options: dict[str, Any]) -> Selector:

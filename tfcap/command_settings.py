@@ -63,6 +63,6 @@ class StudySettings(Group):
 @dataclasses.dataclass(frozen=True)
 class TuneSettings(Group):
     out: str = field("", unit="folder")
-    search: str = field("", unit="flag=low..high, flag=low..high:log or flag=a|b, joined by commas")
+    search: str = field("", unit="flag=low..high, flag=low..high:log, flag=low..high:step or flag=a|b, by commas")
     trials: int = field(20, low=1, high=100_000, unit="trials")
     pruner: str = field("median", choices=("median", "hyperband", "none"))

@@ -1,4 +1,4 @@
-"""The two ways an experiment stops early, each with the exit code the command line gives it."""
+"""The ways in which an experiment stops early, with the exit codes that the command line gives them."""
 
 
 class InputError(ValueError):
@@ -17,6 +17,10 @@ class InputError(ValueError):
 
 class TrainingDiverged(RuntimeError):
     """The loss or the gradient became NaN or infinite; the message names the step. Exit code 1."""
+
+
+class TrainingStopped(Exception):
+    """What watched a training has ended it, since there was no hope in it: neither a failure nor an end."""
 
 
 class CellsFailed(Exception):

@@ -21,7 +21,7 @@ from tfcap.command_settings import EvaluateSettings
 from tfcap.errors import InputError
 from tfcap.files import read_json
 from tfcap.reporting.tables import metrics_table
-from tfcap.settings import Settings
+from tfcap.settings import DECODING, Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +34,8 @@ if TYPE_CHECKING:
 
 # What metrics.json has of a run and a direct evaluation has not.
 _NOT_MEASURED = ("steps_per_second", "train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
-_DECODING = ("beams", "length_penalty", "early_stopping", "no_repeat_ngram", "temperature", "top_p")
 _ALSO = (
-    *("encoder", "encoder_weights", "tokenizer", *_DECODING, "eval_batch_size", "bootstrap_resamples", "java"),
+    *("encoder", "encoder_weights", "tokenizer", *DECODING, "eval_batch_size", "bootstrap_resamples", "java"),
     *("samples", "xla", "seed", "resume", "progress"),
 )
 
@@ -85,7 +84,7 @@ def evaluate(asked: EvaluateSettings, said: Mapping[str, Any]) -> dict[str, Any]
         captioning()  # it may be missing or damaged, and then nothing is to be written
     find = folder_of if asked.model in registry.CAPTIONERS else preset_folder
     with folder.alone():
-        folder.describe(records.fingerprint, lambda: contents_behind(folder.choices, find))
+        folder.describe(records.fingerprint, lambda: contents_behind(folder.choices, find), records.data_set)
         if not folder.is_finished:
             _finish(folder, records, captioning, settings)
         folder.journal.unlink(missing_ok=True)

@@ -81,13 +81,19 @@ class EvaluationFolder:
         finally:
             os.close(handle)
 
-    def describe(self, fingerprint: str, contents: Callable[[], Mapping[str, str]]) -> None:
+    def describe(
+        self,
+        fingerprint: str,
+        contents: Callable[[], Mapping[str, str]],
+        data_set: Mapping[str, str] | None = None,
+    ) -> None:
         """Writes the description, or checks that the process that wrote it had the same data and pretrained parts.
 
         What an earlier evaluation left is deleted if this one does not go on with it.
 
         Args:
           contents: makes the digests of pretrained parts, by flag, from `tfcap.models.contents`.
+          data_set: the configuration and version that were built.
         """
         data = {"fingerprint": fingerprint}
         if self.is_begun:
@@ -102,6 +108,7 @@ class EvaluationFolder:
                 for name in (CARD, *RESULTS, JOURNAL, DESCRIPTION):
                     (self.path / name).unlink(missing_ok=True)
                 about = {"settings": self.choices, "data": data, "contents": dict(now)}
+                about["data_set"] = dict(data_set or {})
                 write_json(self.path / DESCRIPTION, {**about, **provenance()})
 
     @property

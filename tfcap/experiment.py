@@ -32,7 +32,8 @@ from tfcap.trackers import Trackers, check_installed
 from tfcap.training import checkpoint
 from tfcap.validation import Validation
 
-Watch = Callable[[int, float], None]
+# Told each validation's number, from 1, its CIDEr, and whether it is the last; what it raises ends training there.
+Watch = Callable[[int, float, bool], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,11 +79,7 @@ def run(settings: Settings) -> Result:
 
 
 def best_validation(settings: Settings, watch: Watch) -> float:
-    """Trains as `run` does, without a look at the test split; returns the best validation CIDEr.
-
-    Args:
-      watch: as in `train`.
-    """
+    """Trains as `run` does, without a look at the test split; returns the best validation CIDEr."""
     prep = Preparation(settings.resolve())
     with trackers_of(prep) as trackers:
         train(prep, select(prep), trackers, watch)
@@ -128,11 +125,7 @@ def trackers_of(prep: Preparation) -> Trackers:
 
 
 def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None = None) -> None:
-    """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder.
-
-    Args:
-      watch: is told each validation's number, from 1, and its CIDEr; what it raises ends training there.
-    """
+    """Trains a captioner on the kept examples, to the last epoch; its best checkpoint stays in the run folder."""
     track = several(prep.settings.training.track)
     done = [prep.folder / "history.json", *(prep.folder / "dynamics" / f"{name}.json" for name in track)]
     if all(path.exists() for path in done):
@@ -144,7 +137,8 @@ def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None
         scores = validation.run()
         if watch is not None:
             before = training.progress.history.get("val_CIDEr", [])
-            watch(1 + sum(value is not None for value in before), scores["val_CIDEr"])
+            number = 1 + sum(value is not None for value in before)
+            watch(number, scores["val_CIDEr"], training.progress.epoch == training.epochs)
         return scores
 
     training = prep.training(

@@ -102,8 +102,8 @@ class Preparation:
         self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
         self._check_before_writing()
         fingerprints = {split: records.fingerprint for split, records in self.records.items()}
-        contents = self.contents
-        self.chief_first(lambda: self.folder.describe(fingerprints, contents))
+        contents, data_set = self.contents, self.records["train"].data_set
+        self.chief_first(lambda: self.folder.describe(fingerprints, contents, data_set))
         if self.replicas.is_chief:
             self.tokenizer.save(self.folder / self.tokenizer.saved_as)
         self.scoring = self._scoring_folder()

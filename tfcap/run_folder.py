@@ -85,7 +85,12 @@ class RunFolder:
             else:
                 path.unlink(missing_ok=True)
 
-    def describe(self, fingerprints: Mapping[str, str], contents: Mapping[str, str] | None = None) -> None:
+    def describe(
+        self,
+        fingerprints: Mapping[str, str],
+        contents: Mapping[str, str] | None = None,
+        data_set: Mapping[str, str] | None = None,
+    ) -> None:
         """Writes experiment.json, or checks that the run that wrote it had the same data and pretrained parts.
 
         Nothing is written or deleted before: whatever the user got wrong is found by then.
@@ -93,6 +98,7 @@ class RunFolder:
         Args:
           fingerprints: of the data, by split.
           contents: of pretrained parts, by flag, from `tfcap.models.contents`; None if the command reads none of them.
+          data_set: the configuration and version that were built.
         """
         path = self.path / "experiment.json"
         if path.exists() and self.writes and not self.settings.run.resume:
@@ -117,6 +123,7 @@ class RunFolder:
                     "settings_hash": self.settings.hash(),
                     "fingerprints": dict(fingerprints),
                     "contents": dict(contents or {}),
+                    "data_set": dict(data_set or {}),
                     **provenance(),
                 },
             )

@@ -8,7 +8,6 @@ The score goes into the folder of a run, from which tfcap.select and tfcap.inspe
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import logging
 import sys
 import time
@@ -21,6 +20,7 @@ from tfcap import registry
 from tfcap.command_settings import ScoreSettings
 from tfcap.errors import InputError
 from tfcap.files import refusal_explained, remove_partials, scratch_folder
+from tfcap.installed import is_installed
 from tfcap.run_folder import RunFolder, description_of
 from tfcap.settings import Settings
 
@@ -70,7 +70,7 @@ def score(asked: ScoreSettings, said: Mapping[str, Any]) -> tuple[dict[str, Any]
     examples = _examples(records, settings)
     with refusal_explained(f"--out={asked.out}"):
         folder = RunFolder(settings)
-        folder.describe(fingerprints)
+        folder.describe(fingerprints, data_set=records.data_set)
     scores = folder / "scores"
     remove_partials(scores)
     if score_store.load(scores, asked.score, examples, signal.choices) is None:
@@ -115,7 +115,7 @@ def _runner(asked: ScoreSettings) -> Any:
     """Returns the runner and its options; None where none is named."""
     if not asked.runner:
         return None
-    if importlib.util.find_spec("apache_beam") is None:
+    if not is_installed("apache_beam"):
         raise InputError(
             "--runner needs Apache Beam, which is not installed",
             received=f"--runner={asked.runner}",

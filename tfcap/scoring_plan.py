@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tfcap import registry
-from tfcap.chosen_selector import asked, chosen_selector
+from tfcap.chosen_selector import asked, chosen_selector, used_by_selector
 from tfcap.data.records import Records
 from tfcap.errors import InputError
 from tfcap.files import hash_of
@@ -71,6 +71,27 @@ class ScoringPlan:
                 expected="--proxy_epochs or --teacher, so that one captioner gives " + " and ".join(lengths),
             )
         return next(iter(lengths.values()), 0)
+
+    def used(self) -> set[str]:
+        """Returns which flags of selection can change what is kept."""
+        selection, signals = self.settings.selection, self.signals.values()
+        if selection.fraction == 1:
+            return {"fraction"}
+        used = {"selector", "fraction", "level", "class_balanced"} | used_by_selector(selection)
+        if self.of_pairs:
+            used |= {"dual_encoder"}
+        if "gradient_sketch" in self.signals:
+            used |= {"targets", "sketch_dimensions", "sketch_type"}
+        if "forgetting" in self.tracked:
+            used |= {"learnt_accuracy"}
+        if set(self.signals) - {"embedding"}:
+            used |= {"token_reduction"}
+        if self.tracked or self.signals:
+            used |= {"teacher"}
+            if not selection.teacher or any(signal.against_teacher for signal in signals):
+                used |= {"proxy", "proxy_epochs"}
+                used |= {"score_seeds", "score_epochs"} if any(signal.averages for signal in signals) else set()
+        return used
 
     def check_tracked(self, records: Records) -> None:
         """Raises InputError where the scores that a training must have tracked cannot be had."""

@@ -1,4 +1,4 @@
-"""What a search tries: flags with a range or choices, as in learning_rate=1e-4..1e-2:log,units=64|128."""
+"""What a search tries: flags with a range or choices, as in learning_rate=1e-4..1e-2:log,batch_size=16..64:16."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flags
+from tfcap.chosen_selector import asked
 from tfcap.errors import InputError
 from tfcap.fields import plain_type
-from tfcap.settings import NEUTRAL, DataSettings, EvaluationSettings, Settings
+from tfcap.settings import NEUTRAL, DataSettings, EvaluationSettings, SelectionSettings, Settings
 
-_FORMS = "flag=low..high, flag=low..high:log or flag=a|b"
+_FORMS = "flag=low..high, flag=low..high:log, flag=low..high:step or flag=a|b"
+_OF_SELECTION = [field.name for field in dataclasses.fields(SelectionSettings)]
 _CORNERS = 1024  # points that are tried before anything runs
 _OF_DATA = "it decides the data, and scores on other data are of something else"
 _UNSEEN = "validation, which decides, does not see it"
@@ -21,9 +23,11 @@ _UNSEEN = "validation, which decides, does not see it"
 _REFUSED = {
     **{field.name: _OF_DATA for field in dataclasses.fields(DataSettings)},
     **dict.fromkeys(("fraction", "level"), "it decides how much is learnt from, which is what a study asks"),
+    "budget_steps": "it decides how many steps are taken, which is what a study asks",
     **{field.name: _UNSEEN for field in dataclasses.fields(EvaluationSettings)},
     "track": _UNSEEN,
     "seed": "the best seed is luck",
+    **dict.fromkeys(("score_batch_size", "gradient_norm_fallback"), "it decides how scores are made, and not which"),
     "validate_every": "it decides how often the score is taken of which the best counts",
     **dict.fromkeys(NEUTRAL, "it changes no score"),
 }
@@ -39,12 +43,14 @@ class Axis:
       name: of the flag.
       low, high: both may be tried; int where the flag is.
       log: values are drawn evenly by their logarithm.
+      step: between the values of a range of whole numbers.
     """
 
     name: str
     low: float = 0.0
     high: float = 0.0
     log: bool = False
+    step: int = 1
     choices: tuple[Any, ...] = ()
 
     @property
@@ -55,7 +61,8 @@ class Axis:
     def __str__(self) -> str:
         if self.choices:
             return f"{self.name}=" + "|".join(word_of(one) for one in self.choices)
-        return f"{self.name}={word_of(self.low)}..{word_of(self.high)}{':log' if self.log else ''}"
+        scale = ":log" if self.log else f":{self.step}" if self.step > 1 else ""
+        return f"{self.name}={word_of(self.low)}..{word_of(self.high)}{scale}"
 
 
 def word_of(value: Any) -> str:
@@ -82,10 +89,26 @@ def search_of(text: str, base: Settings) -> list[Axis]:
 
 def _check(base: Settings, point: Mapping[str, Any]) -> None:
     try:
-        base.replace(**point).resolve()
+        settings = base.replace(**point).resolve()
+        if any(name in _OF_SELECTION for name in point):
+            _check_selection(settings, point)
     except InputError as error:
         words = " ".join(f"--{name}={word_of(value)}" for name, value in point.items())
         raise InputError(f"--search has an experiment that cannot be, {words}: {error}") from None
+
+
+def _check_selection(settings: Settings, point: Mapping[str, Any]) -> None:
+    """Raises InputError for a flag of selection that changes nothing of what is kept."""
+    from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
+
+    used = ScoringPlan(settings).used()
+    for name in point:
+        if name in _OF_SELECTION and name not in used:
+            raise InputError(
+                f"--{name} would have no effect",
+                received=f"{asked(settings.selection)} --fraction={settings.selection.fraction:g}",
+                expected="a selector that goes by it, and a part of the data",
+            )
 
 
 def _axis(part: str, base: Settings) -> Axis:
@@ -97,28 +120,33 @@ def _axis(part: str, base: Settings) -> Axis:
     if name in _REFUSED:
         raise InputError(f"--search cannot choose --{name}: {_REFUSED[name]}", received=repr(part))
     kind = _kind(name, base)
-    if ".." in values:
+    is_number = kind in (int, float)
+    if is_number and ".." in values:
         return _range(name, kind, values, part)
     choices = tuple(_value(name, kind, word.strip(), part) for word in values.split("|"))
     if len(choices) < 2 or len(set(choices)) < len(choices):
-        raise InputError("--search needs two or more choices", received=repr(part), expected=_FORMS)
+        expected = _FORMS if is_number else f"{name}=a|b, since --{name} is no number"
+        raise InputError("--search needs two or more choices", received=repr(part), expected=expected)
     for one in choices:
         base.replace(**{name: one})
     return Axis(name, choices=choices)
 
 
 def _range(name: str, kind: type, values: str, part: str) -> Axis:
-    span, _, scale = values.partition(":")
+    span, _, scale = (word.strip() for word in values.partition(":"))
     words: Sequence[str] = [word.strip() for word in span.split("..")]
-    if kind not in (int, float) or len(words) != 2 or (":" in values and scale.strip() != "log"):
-        expected = _FORMS if kind in (int, float) else f"{name}=a|b, since --{name} is no number"
-        raise InputError("--search cannot be read", received=repr(part), expected=expected)
+    has_step = kind is int and scale.isdecimal() and int(scale) > 0
+    if len(words) != 2 or (":" in values and scale != "log" and not has_step):
+        raise InputError("--search cannot be read", received=repr(part), expected=_FORMS)
     low, high = (_value(name, kind, word, part) for word in words)
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError("--search has a range that is none", received=repr(part), expected="low below high")
-    if scale and low <= 0:
+    if scale == "log" and low <= 0:
         raise InputError("--search has no logarithm below or at 0", received=repr(part), expected="low above 0")
-    return Axis(name, low, high, bool(scale))
+    step = int(scale) if has_step else 1
+    if kind is int and (high - low) % step:
+        raise InputError("--search has a step past the range's end", received=repr(part), expected="low + n*step")
+    return Axis(name, low, high, scale == "log", step)
 
 
 def _value(name: str, kind: type, word: str, part: str) -> Any:

@@ -147,6 +147,9 @@ class RunSettings(Group):
     tracker: str = field("tensorboard", choices=registry.TRACKERS, several=True)
 
 
+# Settings that say how captions are chosen by a captioner that is trained.
+DECODING = ("beams", "length_penalty", "early_stopping", "no_repeat_ngram", "temperature", "top_p")
+
 # Settings that change where or how an experiment runs but none of its numbers: a resumed run may change them.
 NEUTRAL = frozenset(
     {

@@ -9,30 +9,29 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import optuna
+import sqlalchemy
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tfcap.command_settings import TuneSettings
-from tfcap.errors import InputError, TrainingDiverged
+from tfcap.errors import InputError, TrainingDiverged, TrainingStopped
 from tfcap.files import hash_of
-from tfcap.run_folder import drop_checkpoints
+from tfcap.run_folder import drop_checkpoints, provenance
 from tfcap.search import Axis
 from tfcap.settings import NEUTRAL, Settings
 
+if TYPE_CHECKING:
+    from tfcap.experiment import Watch
+
+IMPOSSIBLE = "cannot be: "  # the reason of a trial whose values the experiment refused begins so
 _NAME = "tfcap"  # of the study in the storage
-Watch = Callable[[int, float], None]
-# Trains the captioner of some settings, telling each validation's number and CIDEr; returns the best CIDEr.
-Train = Callable[[Settings, Watch], float]
+# Trains the captioner of some settings, under a watch; returns the best validation CIDEr.
+Train = Callable[[Settings, "Watch"], float]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-class _Hopeless(Exception):
-    """The pruner ends a trial at a validation."""
 
 
 class Trials:
@@ -51,14 +50,17 @@ class Trials:
         self.out, self.axes, self.base, self.seed = Path(asked.out), axes, base, base.run.seed
         self._train = train
         self.out.mkdir(parents=True, exist_ok=True)
+        place = sqlalchemy.URL.create("sqlite", database=str((self.out / "optuna.sqlite3").resolve()))
+        self._storage = optuna.storages.RDBStorage(place.render_as_string())
         self.study = optuna.create_study(
-            storage=f"sqlite:///{(self.out / 'optuna.sqlite3').resolve()}",
+            storage=self._storage,
             study_name=_NAME,
             direction="maximize",
             pruner=_pruner(asked.pruner, self._validations()),
             load_if_exists=True,
         )
         self._check(asked)
+        self._keep_best_weights()  # a killed process may not have come to it
 
     def _check(self, asked: TuneSettings) -> None:
         """Raises InputError unless the folder's trials are of this search; settles it for those that come."""
@@ -68,6 +70,7 @@ class Trials:
         ours |= {name: values[name] for name in values if name not in NEUTRAL and name not in searched}
         known = self.study.user_attrs.get("asked")
         if known is None:
+            self.study.set_user_attr("begun", json.dumps(provenance()))
             self.study.set_user_attr("asked", json.dumps(ours))
             return
         theirs = json.loads(known)
@@ -81,6 +84,12 @@ class Trials:
         point = {axis.name: max(axis.corners) if axis.name == "epochs" else axis.corners[0] for axis in self.axes}
         training = self.base.replace(**point).resolve().training
         return math.ceil(training.epochs / training.validate_every)
+
+    @property
+    def begun(self) -> dict[str, Any]:
+        """The provenance of the command that began the search; of this one where an earlier version kept none."""
+        known = self.study.user_attrs.get("begun")
+        return json.loads(known) if known else provenance()
 
     @property
     def finished(self) -> list[FrozenTrial]:
@@ -105,18 +114,18 @@ class Trials:
     def run_next(self) -> FrozenTrial:
         """Runs the trial that was interrupted, or the next one; returns what became of it."""
         trial = self._begun()
-        before, began = trial.user_attrs.get("seconds", 0.0), time.monotonic()
         try:
             value, reason = self._value(trial), ""
-        except _Hopeless:
+        except TrainingStopped:
             value, reason = None, "pruned"
         except TrainingDiverged as error:
             value, reason = None, f"diverged: {error}"
         except MemoryError:
             value, reason = None, "out of memory"
-        trial.set_user_attr("seconds", round(before + time.monotonic() - began, 1))
+        except InputError as error:
+            value, reason = None, f"{IMPOSSIBLE}{error}"
         trial.set_user_attr("reason", reason)
-        # One that diverged counts as pruned: Optuna forgets a failed trial, and would go back there.
+        # One without a value counts as pruned: Optuna forgets a failed trial, and would go back there.
         found = self.study.tell(trial, value, TrialState.COMPLETE if value is not None else TrialState.PRUNED)
         self._keep_best_weights()
         return found
@@ -125,7 +134,9 @@ class Trials:
         """Returns the trial that a killed process left, or the next, whose values are in the storage from the start."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         if running:
-            return Trial(self.study, running[0]._trial_id)
+            of_study = self._storage.get_study_id_from_name(_NAME)
+            number = running[0].number
+            return Trial(self.study, self._storage.get_trial_id_from_study_id_trial_number(of_study, number))
         if not self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             self.study.enqueue_trial(self._drawn())
         return self.study.ask()
@@ -142,15 +153,15 @@ class Trials:
         return {axis.name: _suggested(trial, axis) for axis in self.axes}
 
     def _value(self, trial: Trial) -> float:
-        """Returns the best validation CIDEr of a trial's captioner; raises _Hopeless where the pruner stops it."""
+        """Returns the best validation CIDEr of a trial's captioner; raises TrainingStopped where the pruner ends it."""
         params = self._params(trial)
         known = set(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
-        def watch(number: int, cider: float) -> None:
+        def watch(number: int, cider: float, last: bool) -> None:
             if number not in known:  # a validation is done again where a process was killed before its checkpoint
                 trial.report(cider, number)
-            if trial.should_prune():
-                raise _Hopeless
+            if not last and trial.should_prune():
+                raise TrainingStopped
 
         return self._train(self.settings(trial.number, params), watch)
 
@@ -175,5 +186,5 @@ def _suggested(trial: Trial, axis: Axis) -> Any:
     if axis.choices:
         return trial.suggest_categorical(axis.name, axis.choices)
     if isinstance(axis.low, int) and isinstance(axis.high, int):
-        return trial.suggest_int(axis.name, axis.low, axis.high, log=axis.log)
+        return trial.suggest_int(axis.name, axis.low, axis.high, step=axis.step, log=axis.log)
     return trial.suggest_float(axis.name, axis.low, axis.high, log=axis.log)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import importlib.util
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,18 +18,20 @@ from typing import TYPE_CHECKING, Any
 import flags
 from tfcap.command_settings import TuneSettings
 from tfcap.errors import InputError
-from tfcap.files import alone_in, write_json
+from tfcap.files import alone_in, remove_partials, write_json
+from tfcap.installed import is_installed
 from tfcap.progress import progress_bar
 from tfcap.reporting.search import TrialFound, search_chart, search_table
-from tfcap.run_folder import provenance
 from tfcap.search import Axis, search_of, word_of
 from tfcap.settings import Settings
 from tfcap.trackers import check_installed
 
 if TYPE_CHECKING:
-    from tfcap.trials import Trials, Watch
+    from tfcap.experiment import Watch
+    from tfcap.trials import Trials
 
 _OF_EACH_TRIAL = ("run_dir", "resume")  # flags that a search sets itself
+_ENOUGH = 3  # trials in a row that are refused in the same words: then it is not their values
 
 
 def main(argv: Sequence[str]) -> None:
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> None:
     with alone_in(asked.out, "search"):
         from tfcap.trials import Trials  # Optuna may be absent
 
+        remove_partials(asked.out)
         trials = Trials(asked, axes, base, _train)
         _run(trials, asked.trials, base.run.progress)
         fixed = {name: value for name, value in of_run.items() if name not in [axis.name for axis in axes]}
@@ -55,7 +57,7 @@ def main(argv: Sequence[str]) -> None:
 def _check(asked: TuneSettings, of_run: Mapping[str, Any], axes: Sequence[Axis]) -> None:
     if not asked.out:
         raise InputError("--out is missing", expected="--out=FOLDER", remedy="See --help.")
-    if importlib.util.find_spec("optuna") is None:
+    if not is_installed("optuna"):
         raise InputError(
             "tfcap.tune needs Optuna, which is not installed",
             remedy="pip install 'optuna>=5,<6', the extra tfcap[tuning].",
@@ -93,6 +95,11 @@ def _train(settings: Settings, watch: Watch) -> float:
 
 
 def _run(trials: Trials, wanted: int, shown: bool) -> None:
+    """Runs the trials that are left; raises InputError where it is the search that the experiment refuses."""
+    if len(trials.finished) < wanted:
+        import tfrecords_builder  # TensorFlow is imported only when it is needed
+
+        tfrecords_builder.build(trials.base.data, shown)  # what is wrong with the data is no trial's fault
     with progress_bar(wanted, "trials", "trial", shown=shown, done=len(trials.finished)) as bar:
         while len(trials.finished) < wanted:
             one = trials.run_next()
@@ -105,6 +112,19 @@ def _run(trials: Trials, wanted: int, shown: bool) -> None:
                 bar.set_postfix_str(f"best CIDEr {100 * (best.value or 0):.1f}, trial {best.number}")
             bar.update()
             _write(trials)
+            _stop_if_refused(trials)
+
+
+def _stop_if_refused(trials: Trials) -> None:
+    """Raises InputError if the last trials were all refused in the same words."""
+    from tfcap.trials import IMPOSSIBLE
+
+    reasons = [trial.user_attrs["reason"] for trial in trials.finished[-_ENOUGH:]]
+    if len(reasons) == _ENOUGH and len(set(reasons)) == 1 and reasons[0].startswith(IMPOSSIBLE):
+        raise InputError(
+            f"The last {_ENOUGH} trials could not be run, all for one reason: {reasons[0].removeprefix(IMPOSSIBLE)}",
+            remedy="The same command goes on with the next trial.",
+        )
 
 
 def _write(trials: Trials) -> None:
@@ -119,7 +139,7 @@ def _write(trials: Trials) -> None:
             "seed": trials.seed,
             "best": None if best is None else best.number,
             "trials": [dataclasses.asdict(one) for one in found],
-            **provenance(),
+            **trials.begun,
         },
     )
     search_chart(trials.out / "tune.png", found, [axis.name for axis in trials.axes if axis.log])
@@ -154,7 +174,6 @@ def _found(trial: Any) -> TrialFound:
         value=trial.value if not trial.user_attrs["reason"] else None,
         validations=[value for _, value in sorted(trial.intermediate_values.items())],
         reason=trial.user_attrs["reason"],
-        seconds=trial.user_attrs["seconds"],
     )
 
 

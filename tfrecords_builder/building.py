@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import tfcap.quiet  # noqa: F401
 
 import tensorflow_datasets as tfds  # isort: skip
 from absl import logging
+from tqdm import tqdm
 
 from tfcap.errors import InputError
 from tfcap.files import locked, read_json
@@ -40,33 +42,47 @@ def build(data: DataSettings, progress: bool = True) -> Path:
     builder: type[CaptionsBuilder] = DATASETS[data.dataset]
     builder.check_source(data)
     folder = builder.folder(data)
-    data_dir = Path(data.data_dir).expanduser()
-    with locked(data_dir / f".{builder.name}.lock"):
-        found = locate(data)  # another process may have built it while this one waited
-        if found is not None:
-            return _described(found, data)
-        integrity.remove_incomplete(folder.parent)
-        config = tfds.download.DownloadConfig(num_shards=data.shards or None, try_download_gcs=False)
-        downloads = data_dir / "downloads"
-        remove_partial_downloads(downloads / builder.name)
-        try:
-            with _tfds_quiet(), _full_disk_explained(data_dir):
-                builder(data, progress).download_and_prepare(download_config=config)
-        finally:
-            remove_partial_downloads(downloads / builder.name)
-            # TFDS makes the first two even where nothing is downloaded; the others are empty after a failure.
-            for unused in (downloads / "extracted", downloads, folder.parent, folder.parent.parent):
-                with contextlib.suppress(OSError):
-                    unused.rmdir()
+    with locked(_lock(data)):
+        if locate(data) is None:  # another process may have built it while this one waited
+            _build(builder, data, progress)
     integrity.check(folder)
     return _described(folder, data)
 
 
+def _build(builder: type[CaptionsBuilder], data: DataSettings, progress: bool) -> None:
+    """Builds the data set; to be called under the lock."""
+    folder, data_dir = builder.folder(data), Path(data.data_dir).expanduser()
+    integrity.remove_incomplete(folder.parent)
+    config = tfds.download.DownloadConfig(num_shards=data.shards or None, try_download_gcs=False)
+    downloads = data_dir / "downloads"
+    remove_partial_downloads(downloads / builder.name)
+    try:
+        with _tfds_quiet(), _full_disk_explained(data_dir):
+            builder(data, progress).download_and_prepare(download_config=config)
+    finally:
+        remove_partial_downloads(downloads / builder.name)
+        # TFDS makes the first two even where nothing is downloaded; the others are empty after a failure.
+        for unused in (downloads / "extracted", downloads, folder.parent, folder.parent.parent):
+            with contextlib.suppress(OSError):
+                unused.rmdir()
+
+
 def _described(folder: Path, data: DataSettings) -> Path:
     """Returns the folder of a built data set, with its cards where they were missing and can be written."""
-    with contextlib.suppress(OSError):  # a folder that is for reading only stays as it is
-        cards.write_missing(folder, read_json(folder / integrity.MANIFEST), DATASETS[data.dataset])
+    try:
+        if cards.missing(folder):
+            with locked(_lock(data), wait=False):
+                cards.write_missing(folder, read_json(folder / integrity.MANIFEST), DATASETS[data.dataset])
+    except OSError:
+        pass  # a folder for reading only stays as it is, and so does one that another process is at work on
+    except Exception as error:  # noqa: BLE001 - the data are whole, whatever hinders a card
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        tqdm.write(f"warning: the cards of {folder} were not written ({words})", file=sys.stderr)
     return folder
+
+
+def _lock(data: DataSettings) -> Path:
+    return Path(data.data_dir).expanduser() / f".{DATASETS[data.dataset].name}.lock"
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tfcap
-from tfcap.files import write_json, write_text
+from tfcap.files import remove_partials, write_json, write_text
 from tfcap.reporting.cards import card, command
 from tfcap.settings import DataSettings
 from tfrecords_builder.captions_builder import CaptionsBuilder
@@ -19,26 +19,37 @@ from tfrecords_builder.croissant import croissant, fields_of
 CARD, CROISSANT = "README.md", "croissant.json"
 # The bounds of Hugging Face's `size_categories`, in images of all splits.
 _SIZES = {"n<1K": 10**3, "1K<n<10K": 10**4, "10K<n<100K": 10**5, "100K<n<1M": 10**6, "1M<n<10M": 10**7}
+# What the manifest counts and quarantine.jsonl does not name, in words.
+_ONLY_COUNTED = {
+    "images_in_no_split": "images in no split list, left out",
+    "images_without_caption": "images without a caption, left out",
+    "reencoded": "images that TensorFlow could not decode as they were, and that were encoded again",
+}
+
+
+def missing(folder: Path) -> list[str]:
+    """Returns which of the two files a built data set lacks."""
+    return [name for name in (CARD, CROISSANT) if not (folder / name).exists()]
 
 
 def write_missing(folder: Path, manifest: Mapping[str, Any], builder: type[CaptionsBuilder]) -> None:
-    """Writes the card and the Croissant file of a built data set, each if it is not there.
+    """Writes the card and the Croissant file of a built data set, each if it is not there; one process at a time.
 
-    Both are made before either is written. A folder of an earlier version gets them; one that was edited is left alone.
+    Both are made before either is written, and what a killed process left is deleted. A folder of an earlier version
+    gets them; one that was edited is left alone.
 
     Raises:
       OSError: the folder cannot be written to.
     """
-    missing = [name for name in (CARD, CROISSANT) if not (folder / name).exists()]
-    if not missing:
-        return
+    lacking = missing(folder)
     described = croissant(
         manifest, _description(builder), builder.LICENCE, builder.CITATION, builder.HOMEPAGE, builder.extra_features()
     )
     words = data_card(manifest, builder)
-    if CROISSANT in missing:
+    remove_partials(folder)
+    if CROISSANT in lacking:
         write_json(folder / CROISSANT, described)
-    if CARD in missing:
+    if CARD in lacking:
         write_text(folder / CARD, words)
 
 
@@ -66,7 +77,8 @@ def data_card(manifest: Mapping[str, Any], builder: type[CaptionsBuilder]) -> st
         "source": _source_in_words(manifest.get("source", "")),
         "splits": [_row(split, found) for split, found in splits.items()],
         "fields": fields_of(builder.extra_features()),
-        "counts": [(name.replace("_", " "), count) for name, count in manifest["counts"].items()],
+        "counts": [(_counted(name), count) for name, count in manifest["counts"].items()],
+        "named": [_counted(name) for name in manifest["counts"] if name not in _ONLY_COUNTED],
         "resized": _resized(asked.get("resize_shorter_side", 0)),
         "licence": builder.LICENCE,
         "command": _command(asked, manifest),
@@ -82,10 +94,17 @@ def _description(builder: type[CaptionsBuilder]) -> str:
     return inspect.cleandoc(builder.__doc__ or builder.name)
 
 
+def _counted(name: str) -> str:
+    return _ONLY_COUNTED.get(name, name.replace("_", " "))
+
+
 def _asked(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the options that the data set was built with, where they are not what they are by themselves."""
-    usual = dataclasses.asdict(DataSettings())
-    return {name: value for name, value in manifest["options"].items() if value != usual[name] or name == "dataset"}
+    """Returns the options that the data set was built with, where they are not what they are by themselves.
+
+    One that this version does not know is left out.
+    """
+    usual, built = dataclasses.asdict(DataSettings()), manifest["options"]
+    return {name: built[name] for name in built if name in usual and (built[name] != usual[name] or name == "dataset")}
 
 
 def _source_in_words(source: str) -> str:

@@ -1,8 +1,8 @@
 """A built data set in Croissant 1.0: its files with their hashes, its splits, and what a record holds.
 
 Akhtar et al., "Croissant: A Metadata Format for ML-Ready Datasets", arXiv:2403.19546 (2024);
-http://mlcommons.org/croissant/1.0. The format has no word for TFRecords, so that programs which read Croissant find
-and check the files, and read the splits, but need TensorFlow (or `tfds.builder_from_directory`) for the records.
+http://mlcommons.org/croissant/1.0. The format has no word for TFRecords: programs which read Croissant find and check
+the files, and read the table of the splits and that of a record's keys, but no records.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ _FIELDS = {
 }
 _OF_TRUTH = ("sc:Integer", "What the data set knows of the image; see its description.")
 _SEVERAL = ("captions/text", "captions/id")
+_HOW_TO_READ = (
+    "Records are TFRecords of serialised tf.train.Example, which Croissant cannot read; TensorFlow Datasets does:"
+    " tfds.builder_from_directory(FOLDER).as_dataset(split)."
+)
 
 
 def croissant(
@@ -80,7 +84,7 @@ def croissant(
     """
     about = {
         "name": f"{manifest['dataset']}-{manifest['config']}",
-        "description": description,
+        "description": f"{description}\n\n{_HOW_TO_READ}",
         "conformsTo": CONFORMS_TO,
         "version": manifest["version"],
         "license": licence.one,
@@ -92,7 +96,7 @@ def croissant(
         "@type": "sc:Dataset",
         **{name: value for name, value in about.items() if value},
         "distribution": [file for split, found in manifest["splits"].items() for file in _files(split, found)],
-        "recordSet": [_splits(manifest["splits"]), *(_records(split, extras) for split in manifest["splits"])],
+        "recordSet": [_splits(manifest["splits"]), _keys(extras)],
     }
 
 
@@ -102,7 +106,7 @@ def fields_of(extras: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _files(split: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns a split's shards, and the set of them that its records are read from."""
+    """Returns a split's shards, and the set of them."""
     shards = [
         {
             "@type": "cr:FileObject",
@@ -120,7 +124,6 @@ def _files(split: str, found: Mapping[str, Any]) -> list[dict[str, Any]]:
         "@type": "cr:FileSet",
         "@id": f"{split}-shards",
         "name": f"{split}-shards",
-        "containedIn": [{"@id": shard["file"]} for shard in found["shards"]],
         "encodingFormat": ENCODING,
         "includes": f"*-{split}.tfrecord-*",
     }
@@ -131,48 +134,35 @@ def _splits(splits: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the table of the splits, with how many images each has and its fingerprint."""
     columns = {"name": "sc:Text", "url": "sc:URL", "images": "sc:Integer", "fingerprint": "sc:Text"}
     rows = [
-        {
-            "splits/name": split,
-            "splits/url": _SPLITS.get(split, "cr:Split").replace("cr:", _CONTEXT["cr"]),
-            "splits/images": found["records"],
-            "splits/fingerprint": found["fingerprint"],
-        }
+        (split, _SPLITS.get(split, "cr:Split").replace("cr:", _CONTEXT["cr"]), found["records"], found["fingerprint"])
         for split, found in splits.items()
     ]
-    fields = [
-        {"@type": "cr:Field", "@id": f"splits/{name}", "name": name, "dataType": kind} for name, kind in columns.items()
-    ]
-    return {
-        "@type": "cr:RecordSet",
-        "@id": "splits",
-        "name": "splits",
-        "description": "The splits; a fingerprint covers ids, images and captions in their order.",
-        "dataType": "cr:Split",
-        "key": {"@id": "splits/name"},
-        "field": fields,
-        "data": rows,
-    }
+    words = "The splits; a fingerprint covers ids, images and captions in their order."
+    return {**_table("splits", words, columns, rows), "dataType": "cr:Split"}
 
 
-def _records(split: str, extras: Sequence[str]) -> dict[str, Any]:
-    """Returns what a record of a split holds: the keys of its tf.train.Example."""
+def _keys(extras: Sequence[str]) -> dict[str, Any]:
+    """Returns the table of the keys that each record has."""
+    columns = {"name": "sc:Text", "type": "sc:URL", "repeated": "sc:Boolean", "description": "sc:Text"}
     known = {**_FIELDS, **dict.fromkeys(extras, _OF_TRUTH)}
-    fields = [
-        {
-            "@type": "cr:Field",
-            "@id": f"{split}/{key}",
-            "name": key,
-            "description": words,
-            "dataType": kind,
-            **({"repeated": True} if key in _SEVERAL else {}),
-            "source": {"fileSet": {"@id": f"{split}-shards"}, "extract": {"column": key}},
-        }
-        for key, (kind, words) in known.items()
-    ]
+    rows = [(key, kind.replace("sc:", _CONTEXT["sc"]), key in _SEVERAL, words) for key, (kind, words) in known.items()]
+    words = f"The keys of each record, which holds an image and its captions. {_HOW_TO_READ}"
+    return _table("keys", words, columns, rows)
+
+
+def _table(
+    name: str, description: str, columns: Mapping[str, str], rows: Sequence[Sequence[str | int]]
+) -> dict[str, Any]:
+    """Returns a record set whose records stand in the file itself; its key is the column `name`."""
     return {
         "@type": "cr:RecordSet",
-        "@id": split,
-        "name": split,
-        "description": f"The images of {split} with their captions, one a record, each a serialised tf.train.Example.",
-        "field": fields,
+        "@id": name,
+        "name": name,
+        "description": description,
+        "key": {"@id": f"{name}/name"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"{name}/{column}", "name": column, "dataType": kind}
+            for column, kind in columns.items()
+        ],
+        "data": [{f"{name}/{column}": value for column, value in zip(columns, row, strict=True)} for row in rows],
     }

@@ -28,8 +28,8 @@ class Licence:
 
     @property
     def one(self) -> str:
-        """What a field with room for one word or address says of it."""
-        return self.url or self.name or self.identifier
+        """What a field with room for one word or address says of it; nothing where it is not known."""
+        return self.url or self.name or ("" if self.identifier == "unknown" else self.identifier)
 
 
 UNKNOWN = Licence("No licence was stated to tfcap.")

@@ -35,6 +35,8 @@ def test_the_card_says_what_was_built_of_what(toy_data, monkeypatch, tmp_path):
     assert (card.data.task_categories, card.data.size_categories) == (["image-to-text"], ["n<1K"])
     assert found["captions"] == 198 and f"| train | 99 | 198 | 0.1 | 1 | {found['fingerprint'][:16]} |" in card.text
     assert "| bad images | 1 |" in card.text and "| truth/noisy |" in card.text and "Noise." in card.text
+    assert "`quarantine.jsonl` names the files and why, of: bad images." in card.text
+    assert "tf.train.Example" in card.text and "tfds.builder_from_directory" in card.text
     assert "--dataset=toy --resize_shorter_side=8 --data_dir=data" in card.text and "shorter side" in card.text
     assert str(tmp_path) not in card.text
 
@@ -62,6 +64,54 @@ def test_captions_that_were_not_counted_are_not_made_up(toy_data):
     assert "| train | 3 | not counted |" in _card(_build(toy_data)).text
 
 
+def _again(data, folder, **changes):
+    """Builds again after the manifest was changed and the cards were deleted."""
+    manifest = json.loads((folder / "tfcap.json").read_text())
+    (folder / "tfcap.json").write_text(json.dumps({**manifest, **changes}))
+    for name in FILES:
+        (folder / name).unlink()
+    assert _build(data) == folder
+
+
+def test_what_is_only_counted_is_not_said_to_be_named(toy_data):
+    folder = _build(toy_data)
+    _again(toy_data, folder, counts={"images_in_no_split": 91, "reencoded": 2})
+    text = _card(folder).text
+    assert "| images in no split list, left out | 91 |" in text and "TensorFlow could not decode" in text
+    assert "quarantine" not in text
+
+
+def test_an_option_that_this_version_lacks_keeps_no_one_from_the_data(toy_data, capsys):
+    folder = _build(toy_data)
+    options = json.loads((folder / "tfcap.json").read_text())["options"]
+    _again(toy_data, folder, options={**options, "later": 3})
+    assert "--later" not in _card(folder).text and capsys.readouterr().err == ""
+
+
+def test_a_card_that_cannot_be_made_is_a_warning(toy_data, monkeypatch, capsys):
+    def broken(*_):
+        raise KeyError("what nobody foresaw")
+
+    monkeypatch.setattr("tfrecords_builder.cards.data_card", broken)
+    folder = _build(toy_data)
+    assert (folder / "tfcap.json").exists() and not (folder / "README.md").exists()
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "were not written (KeyError: 'what nobody foresaw')" in said
+
+
+def test_what_a_killed_writer_left_goes(toy_data):
+    folder = _build(toy_data)
+    (folder / "README.md").unlink()
+    for name in (".README.md.abc.partial.md", ".croissant.json.abc.partial.json"):
+        (folder / name).touch()
+    _build(toy_data)
+    assert not list(folder.glob(".*partial*")) and (folder / "README.md").exists()
+
+
+def test_a_licence_that_is_not_known_is_not_named(toy_data):
+    assert "license" not in json.loads((_build(toy_data) / "croissant.json").read_text())
+
+
 def test_croissant_is_valid_and_its_hashes_are_those_of_the_files(toy_data, monkeypatch):
     monkeypatch.setattr(Toy, "extras", ("truth/noisy",))
     monkeypatch.setattr(Toy, "LICENCE", Licence("Free.", "other", "toy-licence", "https://example.org/licence"))
@@ -77,15 +127,20 @@ def test_croissant_is_valid_and_its_hashes_are_those_of_the_files(toy_data, monk
     issues = data.metadata.ctx.issues
     assert not issues.errors and all("datePublished" in words for words in issues.warnings)
     assert [row["splits/images"] for row in data.records("splits")] == [4, 4]
-    assert {one.id for one in data.metadata.record_sets} == {"splits", "train", "test"}
+    assert {one.id for one in data.metadata.record_sets} == {"splits", "keys"}
+    assert "tf.train.Example" in data.metadata.description and "tfds.builder_from" in data.metadata.description
     files = [one for one in data.metadata.distribution if isinstance(one, mlcroissant.FileObject)]
     assert len(files) == 4
     for file in files:
         content = (folder / file.content_url).read_bytes()
         assert (file.sha256, file.content_size) == (hashlib.sha256(content).hexdigest(), f"{len(content)} B")
-    train = next(one for one in data.metadata.record_sets if one.id == "train")
+    sets = {one.id: one for one in data.metadata.distribution if isinstance(one, mlcroissant.FileSet)}
+    for split, found in (("train", sets["train-shards"]), ("test", sets["test-shards"])):
+        assert not found.contained_in  # the files lie beside this one
+        assert len(list(folder.glob(found.includes[0]))) == 2, split
+    keys = {row["keys/name"]: row["keys/repeated"] for row in data.records("keys")}
     features = json.loads((folder / "features.json").read_text())["featuresDict"]["features"]
-    assert {field.name for field in train.fields} == set(features)
+    assert set(keys) == set(features) and sum(keys.values()) == 2
 
 
 def test_a_folder_for_reading_only_is_used_as_it_is(toy_data, monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from tfcap.data.pairs import Pairs
 from tfcap.data.record_index import Examples, RecordIndex
 from tfcap.errors import InputError
 from tfcap.files import atomic_file, write_text
+from tfcap.installed import is_installed
 from tfcap.progress import progress_bar
 
 SUFFIXES = {"text": ".txt", "parquet": ".parquet", "coco": ".coco.json"}
@@ -25,7 +25,7 @@ def check_formats(names: list[str]) -> None:
     unknown = [name for name in names if name not in SUFFIXES]
     if unknown:
         raise InputError("Unknown format", received=repr(unknown[0]), expected="one of " + ", ".join(SUFFIXES))
-    if "parquet" in names and importlib.util.find_spec("pyarrow") is None:
+    if "parquet" in names and not is_installed("pyarrow"):
         raise InputError("--formats=parquet needs pyarrow, which is not installed", remedy="pip install pyarrow.")
 
 

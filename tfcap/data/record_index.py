@@ -79,6 +79,7 @@ class RecordIndex:
       split: `train`, `validation` or `test`.
       ids: int64 [N], the image ids.
       fingerprint: hex digest of what the split holds; everything derived from it carries this.
+      data_set: the configuration and version that were built.
     """
 
     def __init__(self, folder: Path, split: str, limit: int = 0) -> None:
@@ -87,6 +88,7 @@ class RecordIndex:
             raise InputError(f"{folder} has no such split", received=split, expected=" or ".join(manifest["splits"]))
         described = manifest["splits"][split]
         self.folder, self.split = folder, split
+        self.data_set = {name: manifest[name] for name in ("config", "version")}
         self._shards = [folder / shard["file"] for shard in described["shards"]]
         parts = _index(folder / "tfcap_index.npz", split)
         keep = slice(0, limit or None)

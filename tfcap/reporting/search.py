@@ -29,7 +29,6 @@ class TrialFound:
       value: its best validation CIDEr; None where it was stopped.
       validations: CIDEr at each validation.
       reason: why it was stopped, or "".
-      seconds: of the process that ended it.
     """
 
     number: int
@@ -37,7 +36,6 @@ class TrialFound:
     value: float | None
     validations: Sequence[float]
     reason: str
-    seconds: float
 
     @property
     def seen(self) -> float | None:
@@ -57,7 +55,7 @@ def search_table(found: Sequence[TrialFound]) -> str:
     pruned = sum(one.reason == "pruned" for one in found)
     other = len(found) - len(done) - pruned
     note = f"{len(done)} of {len(found)} trials ran to their end, {pruned} were pruned"
-    note += f", {other} diverged or had no memory" if other else ""
+    note += f", {other} diverged, had no memory or could not be" if other else ""
     return "\n".join([*aligned(rows, "<" + ">" * (len(rows[0]) - 1)), note])
 
 

@@ -7,10 +7,9 @@ with a warning, and training goes on.
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -19,9 +18,10 @@ import numpy as np
 from tqdm import tqdm
 
 from tfcap import registry
-from tfcap.errors import InputError
+from tfcap.errors import InputError, TrainingStopped
 from tfcap.fields import several
 from tfcap.files import read_json, write_json
+from tfcap.installed import is_installed
 from tfcap.settings import NEUTRAL, Settings
 
 # What those need that do not come with the product.
@@ -65,7 +65,7 @@ class Tracker(Protocol):
 def check_installed(settings: Settings) -> None:
     """Raises InputError where a tracker's package is absent."""
     for name in several(settings.run.tracker):
-        if name in _PACKAGES and importlib.util.find_spec(name) is None:
+        if name in _PACKAGES and not is_installed(name):
             raise InputError(f"--tracker={name} needs {name}, which is not installed", remedy=f"{_PACKAGES[name]}.")
 
 
@@ -82,6 +82,7 @@ class Trackers:
         self.failed: dict[str, str] = {}
         self._names = several(settings.run.tracker) if writes else []
         self._opened: dict[str, Tracker] = {}
+        self._told: list[str] = []  # those that were told the results in this process
         self._state: dict[str, Any] = {}
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
@@ -91,23 +92,23 @@ class Trackers:
             for name, value in values.items()
         }
         for name in self._names:
-            self._tell(name, "scalars", step, shown)
+            self._guarded(name, self._tell, "scalars", step, shown)
 
     def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
         """Shows a picture, uint8 [H, W, 3]."""
         for tracker in self._names:
-            self._tell(tracker, "picture", step, name, pixels)
+            self._guarded(tracker, self._tell, "picture", step, name, pixels)
 
     def deliver(self, metrics: Mapping[str, Any]) -> None:
         """Shows what metrics.json holds, in each tracker once; where it fails, the run's next process tries again."""
         for name in self._names:
-            if (
-                name in _PACKAGES
-                and name not in self._known()["delivered"]
-                and self._tell(name, "results", _flat(metrics))
-            ):
-                self._state["delivered"].append(name)
-                write_json(self._file, self._state)
+            if name in _PACKAGES:
+                self._guarded(name, self._deliver, _flat(metrics))
+
+    def _deliver(self, name: str, values: Mapping[str, float]) -> None:
+        if name not in self._known()["delivered"]:
+            self._tracker(name).results(values)
+            self._told.append(name)
 
     @property
     def _file(self) -> Path:
@@ -121,22 +122,28 @@ class Trackers:
             self._state = read_json(self._file)
         return self._state
 
-    def _tell(self, name: str, what: str, *arguments: Any) -> bool:
-        """Calls a tracker, which is opened if it is not; returns whether it worked."""
+    def _tell(self, name: str, what: str, *arguments: Any) -> None:
+        getattr(self._tracker(name), what)(*arguments)
+
+    def _tracker(self, name: str) -> Tracker:
+        """Returns a tracker, which is opened if it is not."""
+        if name not in self._opened:
+            self._opened[name] = registry.TRACKERS[name](self._run(name))
+        return self._opened[name]
+
+    def _guarded(self, name: str, action: Callable[..., None], *arguments: Any) -> None:
+        """Does with a tracker what may fail in any way; one that has failed is left out."""
         if name in self.failed:
-            return False
+            return
         try:
-            if name not in self._opened:
-                self._opened[name] = registry.TRACKERS[name](self._run(name))
-            getattr(self._opened[name], what)(*arguments)
-        except Exception as error:  # noqa: BLE001 - it may fail in any way, and a training is worth more than its curves
+            action(name, *arguments)
+        except Exception as error:  # noqa: BLE001 - a training is worth more than its curves
             self.failed[name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
             tqdm.write(
                 f"warning: the tracker {name} failed and is left out from here on ({self.failed[name]}). The run goes"
                 " on, its numbers are in history.json and metrics.json, and the same command tries the tracker again.",
                 file=sys.stderr,
             )
-        return name not in self.failed
 
     def _run(self, name: str) -> TrackedRun:
         settings = {key: value for key, value in self.settings.by_name().items() if key not in NEUTRAL}
@@ -148,9 +155,17 @@ class Trackers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        status = "finished" if kind is None else "failed" if issubclass(kind, Exception) else "interrupted"
+        stopped = kind is not None and (issubclass(kind, TrainingStopped) or not issubclass(kind, Exception))
+        status = "finished" if kind is None else "interrupted" if stopped else "failed"
         for name in list(self._opened):
-            self._tell(name, "close", status)
+            self._guarded(name, self._close, status)
+
+    def _close(self, name: str, status: str) -> None:
+        """Ends a tracker; only when that has worked its results are where they were sent."""
+        self._opened[name].close(status)
+        if name in self._told:
+            self._known()["delivered"].append(name)
+            write_json(self._file, self._state)
 
 
 def _flat(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -14,8 +14,7 @@ class WeightsAndBiases:
     """A run of the project that WANDB_PROJECT names, or tfcap; its files lie in the run's folder, in `wandb/`.
 
     The optimizer step is a metric among the others, since wandb's own must not go back, and a resumed run takes those
-    after its last checkpoint again. Offline each process leaves a folder with the run's id, and `wandb sync --append`
-    joins them.
+    after its last checkpoint again. Offline each process leaves a folder with the run's id, for `wandb sync`.
     """
 
     def __init__(self, run: TrackedRun) -> None:
@@ -44,4 +43,4 @@ class WeightsAndBiases:
         self._run.summary.update(dict(values))
 
     def close(self, status: str) -> None:
-        self._run.finish(exit_code=0 if status == "finished" else 1)
+        self._run.finish(exit_code=1 if status == "failed" else 0)  # any other code than 0 is "failed" there
