@@ -60,7 +60,7 @@ def test_differences_carry_holm_s_marks(tables, found):
     assert all(text.startswith("+") and text.endswith("▲") for text in rows["k_means"])
     assert all(text.startswith("-") and text.endswith("▼") for text in rows["loss"])
     assert not any(text.endswith(("▲", "▼")) for text in rows["herding"])
-    assert "all 12 differences" in tables["differences_from_random"].note
+    assert "all 12 tested differences" in tables["differences_from_random"].note
     tests = table_of_tests(found)
     assert len(tests.rows) == 12 and {row[-1] for row in tests.rows} == {"above random", "below random", "open"}
     assert all(p <= corrected for *_, p, corrected, _ in tests.rows)
@@ -91,13 +91,14 @@ def test_in_short_says_it_in_words(found):
     assert list(warnings_of(found)) == []
 
 
-def test_nothing_above_random_is_said_so_and_one_seed_has_a_star(tmp_path):
+def test_one_seed_is_not_tested_and_has_a_star(tmp_path):
     found = _found(tmp_path, methods=("random", "loss"), fractions=(0.25,), seeds=1, curve=None, seconds={})
     words = list(in_short(found))
-    assert "At 25 % nothing is surely above random; loss is surely below it." in words
+    assert "At 25 % nothing is tested: one seed cannot tell a method from chance." in words
+    assert table_of_tests(found).rows[0][-1] == "not tested"
     assert any("cannot be said (fewer than 4 fractions)" in text for text in words)
     rows = {table.name: _shown(table) for table in tables_of(found)}
-    assert rows["differences_from_random"]["loss"][0].endswith("* ▼")
+    assert rows["differences_from_random"]["loss"][0].endswith("*")
     assert rows["cost_beside_all"]["loss"] == ["25"]
     assert rows["plateau"]["full"] == ["-", "unknown"]
 

@@ -24,7 +24,7 @@ from tfcap.reporting.report_charts import Line
 from tfcap.reporting.subsets import jaccard
 from tfcap.scoring import score_store
 
-COSTS = ("features_seconds", "scoring_seconds", "train_seconds")
+COSTS = ("features_seconds", "teacher_seconds", "scoring_seconds", "train_seconds")
 _BEST = 5  # methods that charts show at first, beside random and all the data
 _CURVES = ("val_CIDEr", "loss")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tfcap.evaluation.comparisons import Difference
 from tfcap.evaluation.costs import PLATEAU_RISE
 from tfcap.evaluation.crossed import Estimate
 from tfcap.evaluation.learning_curve import Reached
@@ -50,13 +51,13 @@ def _differences(found: Found) -> Table:
             mark = "" if one is None else ("*" if one.seeds == 1 else "") + _mark(one.significant(), one.value)
             cells.append(None if one is None else Signed(100 * one.value, 100 * one.low, 100 * one.high, mark))
         rows.append(cells)
-    family = sum(len(row) for row in found.differences.values())
+    family = sum(_is_tested(one) for row in found.differences.values() for one in row.values())
     return Table(
         "differences_from_random",
         "CIDEr x 100 less that of random",
         "On the same test images and seeds, and half of the 95 % interval, each by itself. ▲ surely above random and ▼ "
-        f"surely below it: p < 0.05 after Holm's correction over all {family} differences. Without a mark, chance "
-        "explains it. With * there is one seed, and nothing is said of others.",
+        f"surely below it: p < 0.05 after Holm's correction over all {family} tested differences. Without a mark, chance "
+        "explains it. With * there is one seed, of which nothing is tested.",
         _of_fractions(found, fractions),
         rows,
     )
@@ -68,12 +69,17 @@ def _mark(significant: bool, value: float) -> str:
     return _ABOVE if value > 0 else _BELOW
 
 
+def _is_tested(one: Difference) -> bool:
+    return not math.isnan(one.p)
+
+
 def table_of_tests(found: Found) -> Table:
     """Returns the differences from random one by one, with their p."""
     rows: list[Row] = []
     for method in [name for name in found.own if name in found.differences]:
         for fraction, one in sorted(found.differences[method].items()):
             verdict = {_ABOVE: "above random", _BELOW: "below random"}.get(_mark(one.significant(), one.value), "open")
+            verdict = verdict if _is_tested(one) else "not tested"
             values = (100 * value for value in (one.value, one.low, one.high))
             known = (None if math.isnan(value) else value for value in (*values, one.p, one.corrected))
             rows.append([method, 100 * fraction, one.seeds, *known, verdict])
@@ -216,7 +222,10 @@ def _tests_in_words(found: Found) -> Iterator[str]:
     fractions = sorted({fraction for row in found.differences.values() for fraction in row})
     rows = [(name, found.differences[name]) for name in found.own if name in found.differences]
     for fraction in fractions:
-        there = {name: row[fraction] for name, row in rows if fraction in row}
+        there = {name: row[fraction] for name, row in rows if fraction in row and _is_tested(row[fraction])}
+        if not there:
+            yield f"At {percent(fraction)} nothing is tested: one seed cannot tell a method from chance."
+            continue
         sure = {name: one.value > 0 for name, one in there.items() if one.significant()}
         above, below = ([name for name, is_above in sure.items() if is_above == side] for side in (True, False))
         text = f"At {percent(fraction)} {_several(above) if above else 'nothing'} {_is(above)} surely above random"
