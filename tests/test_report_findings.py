@@ -82,7 +82,7 @@ def test_a_selector_that_costs_more_than_it_saves_is_shown_as_such(tables):
 def test_in_short_says_it_in_words(found):
     words = list(in_short(found))
     assert words[0].startswith("All the data: CIDEr 9")
-    assert "At 25 % k_means is surely above random; loss is surely below it; of 1 of 3 methods it is open." in words
+    assert "At 25 % k_means is surely above random; loss is surely below it; 1 of 3 is open." in words
     assert any(text.startswith("With random, 95 % of the full quality needs 5") for text in words)
     assert any(
         text.startswith("More than all the data, scoring included, cost at 10 % loss; at 25 %") for text in words
@@ -96,7 +96,7 @@ def test_one_seed_is_not_tested_and_has_a_star(tmp_path):
     words = list(in_short(found))
     assert "At 25 % nothing is tested: one seed cannot tell a method from chance." in words
     assert table_of_tests(found).rows[0][-1] == "not tested"
-    assert any("cannot be said (fewer than 4 fractions)" in text for text in words)
+    assert any("an amount of data that cannot be said: fewer than 4 fractions." in text for text in words)
     rows = {table.name: _shown(table) for table in tables_of(found)}
     assert rows["differences_from_random"]["loss"][0].endswith("*")
     assert rows["cost_beside_all"]["loss"] == ["25"]

@@ -61,6 +61,37 @@ def page(browser, folder):
     assert [url for url in asked if not url.startswith(("data:", "blob:"))] == [(folder / "index.html").as_uri()]
 
 
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    """A report on a study with both protocols and on another with the same test images."""
+    here = tmp_path_factory.mktemp("reports")
+    places = [write_study(here / "both", fractions=(0.5,), protocols=("false", "true"))]
+    places.append(write_study(here / "another", methods=("random",), fractions=(0.5,)) / "study.json")
+    report.main(["report", *map(str, places), f"--out={here / 'report'}", "--pictures=2"])
+    return here / "report"
+
+
+def test_parts_stand_by_themselves_also_on_a_phone(browser, several):
+    page = browser.new_page(viewport=PHONE)
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((several / "index.html").as_uri())
+    links = page.locator("nav.parts a")
+    assert links.all_inner_texts()[-3:] == ["both, equal epochs", "both, equal steps", "study"]
+    links.nth(links.count() - 2).press("Enter")
+    steps = page.locator(":target")
+    assert steps.locator("h2").inner_text() == "both, equal steps" and steps.locator(".warning").first.is_visible()
+    assert set(steps.locator("figure .label").all_inner_texts()) == {"equal steps"}
+    before = page.locator("svg [data-series]:visible").count()
+    steps.locator(".chip").first.click()
+    assert 0 < page.locator("svg [data-series]:visible").count() < before
+    assert steps.locator(".shown").inner_text() == "2 of 3"
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.close()
+    assert wrong == []
+
+
 def _cards(page):
     return page.locator(".card").count()
 

@@ -56,8 +56,8 @@ def _differences(found: Found) -> Table:
         "differences_from_random",
         "CIDEr x 100 less that of random",
         "On the same test images and seeds, and half of the 95 % interval, each by itself. ▲ surely above random and ▼ "
-        f"surely below it: p < 0.05 after Holm's correction over all {family} tested differences. Without a mark, chance "
-        "explains it. With * there is one seed, of which nothing is tested.",
+        f"surely below it: p < 0.05 after Holm's correction over all {family} tested differences. Without a mark, "
+        "chance explains it. With * there is one seed, of which nothing is tested.",
         _of_fractions(found, fractions),
         rows,
     )
@@ -231,7 +231,7 @@ def _tests_in_words(found: Found) -> Iterator[str]:
         text = f"At {percent(fraction)} {_several(above) if above else 'nothing'} {_is(above)} surely above random"
         text += f"; {_several(below)} {_is(below)} surely below it" if below else ""
         rest = len(there) - len(sure)
-        yield text + (f"; of {rest} of {len(there)} methods it is open." if sure and rest else ".")
+        yield text + (f"; {rest} of {len(there)} {'is' if rest == 1 else 'are'} open." if sure and rest else ".")
 
 
 def _several(names: list[str]) -> str:
@@ -248,11 +248,12 @@ def _reached_in_words(method: str, row: dict[float, Reached]) -> Iterator[str]:
     parts = [f"{percent(share)} of the full quality needs {_needed(one)}" for share, one in known.items()]
     if parts:
         yield f"With {method}, {', and '.join(parts)}."
-    elif row:
-        one = next(iter(row.values()))
-        bounds = "" if math.isnan(one.high) else f", but between {percent(one.low)} and {percent(one.high)}"
-        share = percent(min(row))
-        yield f"With {method}, how much data {share} of the full quality needs cannot be said ({one.unknown}){bounds}."
+    for share, one in sorted(row.items())[:1] if not parts else ():
+        needs = f"With {method}, {percent(share)} of the full quality needs"
+        if math.isnan(one.high):
+            yield f"{needs} an amount of data that cannot be said: {one.unknown}."
+        else:
+            yield f"{needs} between {percent(one.low)} and {percent(one.high)} of the data; no closer: {one.unknown}."
 
 
 def _needed(one: Reached) -> str:

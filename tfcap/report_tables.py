@@ -56,7 +56,9 @@ def all_figures(found: Found) -> Table:
     columns = [Column(heading(found)), Column("kept, %", 0), Column("seeds", 0)]
     columns += [Column("CIDEr", 1), Column("low", 1), Column("high", 1), *(Column(name, 1) for name in _METRICS)]
     columns += [Column("examples", 0), Column("wrong captions, %", 1)]
-    columns += [Column(name, 1) for name in ("features, min", "scoring, min", "training, min", "total, min")]
+    columns += [
+        Column(name, 1) for name in ("features, min", "teacher, min", "scoring, min", "training, min", "total, min")
+    ]
     empty = {place for place in range(len(columns)) if all(row[place] is None for row in rows)}
     return Table(
         "all_figures",

@@ -49,6 +49,7 @@ def test_an_interval_without_bounds_shows_its_value_and_sorts_by_it():
 def test_other_values_are_shown_as_what_they_are():
     cells = [Signed(1.25, 0.25, 2.25, " ▲"), Signed(-1.0, -3.0, 1.0), Bounded(124.4, 101.0, 150.0, " !")]
     assert list(map(str, cells)) == ["+1.2 ± 1.0 ▲", "-1.0 ± 2.0", "124 [101, 150] !"]
+    assert TABLE.is_marked and not Table("t", "", "", [Column("a")], [["x"], [cells[1]]]).is_marked
     assert str(Bounded(50.0, float("nan"), float("nan"))) == "50"
     assert str(Reaching(10.0, 10.0, 30.0, least=10.0)) == "≤ 10 [≤ 10, 30]"
     table = Table("t", "", "", [Column("a"), Column("b"), Column("c")], [["x", cells[0], Reaching(9, 9, 9, least=9)]])

@@ -86,7 +86,7 @@ class Chart:
     title: str
     note: str
     panels: Sequence[Panel]
-    size: tuple[float, float] = (460, 330)
+    size: tuple[float, float] = (390, 290)
     key: Mapping[str, Style] = dataclasses.field(default_factory=dict)
     hidden: Collection[int] = ()
     one_at_a_time: bool = False

@@ -12,7 +12,7 @@ from tfcap.reporting.charts import Chart, Panel, series_name
 from tfcap.reporting.palette import Style
 from tfcap.reporting.pictures import INK
 
-_WIDTH, _ROW, _FRAME = 460, 38, 60  # points
+_WIDTH, _ROW, _FRAME = 350, 38, 60  # points
 
 
 def intervals_chart(rows: Mapping[str, Mapping[float, Any]]) -> Chart:

@@ -90,6 +90,11 @@ class Table:
         """Returns a row in words."""
         return [_shown(cell, column) for cell, column in zip(row, self.columns, strict=True)]
 
+    @property
+    def is_marked(self) -> bool:
+        """Whether a value has a mark, for which a page leaves room behind the others."""
+        return any(mark_of(cell) for row in self.rows for cell in row)
+
     def csv(self) -> str:
         """Returns the table as CSV; numbers as they are, an interval as it is shown."""
         text = io.StringIO()
@@ -132,6 +137,11 @@ class Table:
 
     def _body(self, escaped: Callable[[str], str]) -> list[list[str]]:
         return [[escaped(text) for text in self.shown(row)] for row in self.rows]
+
+
+def mark_of(cell: Cell | Interval) -> str:
+    """Returns the mark with which the words of a cell end."""
+    return cell.mark if isinstance(cell, Interval) else ""
 
 
 def sort_key(cell: Cell | Interval) -> str:

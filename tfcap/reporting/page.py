@@ -14,7 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from tfcap.reporting.charts import Chart
-from tfcap.reporting.exported_tables import Table, sort_key
+from tfcap.reporting.exported_tables import Table, mark_of, sort_key
 from tfcap.reporting.lettering import printable
 from tfcap.reporting.palette import Style, variables
 
@@ -148,7 +148,7 @@ def _html(title: str, words: Sequence[str], parts: Sequence[PagePart], slugs: Se
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"printable": printable, "sort_key": sort_key}
+    environment.filters |= {"printable": printable, "sort_key": sort_key, "mark_of": mark_of}
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False, "allow_nan": False}
     script = _source("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

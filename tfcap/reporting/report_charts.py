@@ -122,8 +122,8 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
     return Chart(
         "cost",
         "Quality against total cost",
-        "A point is a fraction. Scoring is charged in full to each cell, as if no other shared it; a method whose line "
-        "lies to the right of and below another's costs more than it saves.",
+        "A point is a fraction, from the smallest on. Scoring is charged in full to each cell, as if no other shared "
+        "it; a method whose line lies to the right of and below another's costs more than it saves.",
         [Panel("", "CIDEr x 100 against the minutes that scoring and training took", draw)],
         **_series(lines),
     )
@@ -151,7 +151,7 @@ def _curves(lines: Mapping[str, Line], fraction: float, name: str, title: str, f
                 marks = {**_of_line(line.style), "markersize": 3.5, "markevery": max(1, len(epochs) // _MARKS)}
                 axes.plot(epochs + 1, factor * values[epochs], **marks, gid=series_name(line.place))
         _label(axes, "epoch", "")
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
 
     return Panel(f"{100 * fraction:g} % kept", f"{title} by epoch with {100 * fraction:g} % kept", draw)
 
@@ -161,6 +161,8 @@ def _draw_quality(axes: Axes, line: Line, gid: str | None = None) -> None:
     ends = np.array(
         [[100 * _or(e.low, e.value), 100 * _or(e.high, e.value)] for _, e in sorted(line.quality.items())]
     ).T
+    if len(fractions) == 1:
+        axes.vlines(100 * fractions, *ends, color=line.style.colour, linewidth=1, alpha=0.5, gid=gid)
     axes.fill_between(100 * fractions, *ends, color=line.style.colour, alpha=0.16, linewidth=0, gid=gid)
     axes.plot(100 * fractions, values, **_of_line(line.style), gid=gid)
 
