@@ -55,8 +55,8 @@ def _differences(found: Found) -> Table:
         "differences_from_random",
         "CIDEr x 100 less that of random",
         "On the same test images and seeds, and half of the 95 % interval, each by itself. ▲ surely above random and ▼ "
-        f"surely below it: p < 0.05 after Holm's correction over all {family} differences. Without a mark, chance "
-        "explains it. With * there is one seed, and nothing is said of others.",
+        f"surely below it: p < 0.05 after Holm's correction over all {family} differences. Without a mark, chance may "
+        "explain it. With * there is one seed, and nothing is said of others.",
         _of_fractions(found, fractions),
         rows,
     )
