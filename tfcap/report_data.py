@@ -156,7 +156,7 @@ class Found:
         for fraction, names in self.cells_of[method].items():
             histories = [read_json(path) for name in names if (path := self._file(name, "history.json"))]
             curves = {name: _mean_curve([history.get(name) or [] for history in histories]) for name in _CURVES}
-            curves = {name: values for name, values in curves.items() if values.size}
+            curves = {name: values for name, values in curves.items() if np.isfinite(values).sum() > 1}
             if curves:
                 found[fraction] = curves
         return found

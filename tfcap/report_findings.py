@@ -57,7 +57,7 @@ def _differences(found: Found) -> Table:
         "CIDEr x 100 less that of random",
         "On the same test images and seeds, and half of the 95 % interval, each by itself. ▲ surely above random and ▼ "
         f"surely below it: p < 0.05 after Holm's correction over all {family} tested differences. Without a mark, "
-        "chance explains it. With * there is one seed, of which nothing is tested.",
+        "chance may explain it. With * there is one seed, of which nothing is tested.",
         _of_fractions(found, fractions),
         rows,
     )
@@ -271,7 +271,7 @@ def _costs_in_words(found: Found) -> Iterator[str]:
         dear = [name for name in found.own if name in rows and _is_dearer(rows[name])]
         parts += [f"at {percent(fraction)} {_several(dear)}"] if dear else []
     if parts:
-        yield f"More than all the data, scoring included, cost {'; '.join(parts)}."
+        yield f"Scoring included, these cost more than training on all the data: {'; '.join(parts)}."
     if fractions and BASELINE in found.relative_costs:
         first, last = found.relative_costs[BASELINE], fractions[-1]
         if last in first:

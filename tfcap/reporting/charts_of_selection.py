@@ -51,8 +51,8 @@ def agreement_chart(tables: Mapping[float, np.ndarray], names: Sequence[str]) ->
 
     def panel(fraction: float, table: np.ndarray) -> Panel:
         def draw(axes: Axes) -> None:
-            others = table[~np.eye(len(table), dtype=bool)]
-            top = max(0.05, float(np.nanmax(others))) if np.isfinite(others).any() else 1.0
+            others, by_chance = table[~np.eye(len(table), dtype=bool)], fraction / (2 - fraction)
+            top = min(1.0, max(2 * by_chance, float(np.nanmax(others)))) if np.isfinite(others).any() else 1.0
             axes.pcolormesh(np.ma.masked_invalid(table), cmap=_GREEN_TO_BLUE, vmin=0, vmax=top)
             for row, values in enumerate(table):
                 for column, value in enumerate(values):
