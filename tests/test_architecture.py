@@ -14,7 +14,7 @@ TREES = {name: ast.parse(text) for name, text in TEXT.items()}
 # A room imports only rooms of the rows before its own, and those that BESIDE names.
 ORDER = (
     ("errors", "quiet", "__init__"),
-    ("files", "progress"),
+    ("files", "installed", "progress"),
     ("reporting",),
     ("registry", "journal"),
     ("fields", "effects"),
