@@ -36,12 +36,7 @@ ORDER = (
     ("experiment",),
     ("grid", "search"),
     ("findings", "cell_costs"),
-    ("report_protocols",),
-    ("study", "found_cells", "trials"),
-    ("report_data",),
-    ("report_findings",),
-    ("report_tables", "report_samples", "report_published"),
-    ("report_parts", "report_across"),
+    ("study", "trials"),
     ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report", "tune"),
 )
 BESIDE = {("validation", "preparation")}

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tfcap.evaluation.comparisons import holm
-from tfcap.findings import against_random, estimates, late_rises, protocol_of, reaching, relative_costs
+from tfcap.findings import against_random, common_protocol, estimates, late_rises, reaching, relative_costs
 
 
 def _cell(values, selector="random", fraction="0.5", seed="0", seconds=(1.0, 0.0, 0.0), **others):
@@ -107,6 +107,6 @@ def test_the_protocol_is_that_of_the_cells_that_keep_a_part():
         return {"axes": {"fraction": fraction}, "arguments": arguments}
 
     epochs, steps, full = cell("0.5", "--epochs=3"), cell("0.5", "--budget_steps=true"), cell("1")
-    assert protocol_of({"a": epochs, "b": full}) == "equal_epochs"
-    assert protocol_of({"a": steps, "b": full}) == "equal_steps"
-    assert protocol_of({"a": epochs, "b": steps}) == protocol_of({"b": full}) == ""
+    assert common_protocol({"a": epochs, "b": full}) == "equal epochs"
+    assert common_protocol({"a": steps, "b": full}) == "equal steps"
+    assert common_protocol({"a": epochs, "b": steps}) == common_protocol({"b": full}) == ""

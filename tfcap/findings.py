@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tfcap.grid import OF_SELECTION, word_of
 
 Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
 BASELINE, FULL = "random", "full"
+EPOCHS, STEPS = "equal epochs", "equal steps"  # what every fraction has as many of as all the data
 _SHARES = (0.95, 0.99)
 _COSTS = ("train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
 
@@ -109,15 +111,28 @@ def late_rises(cells: Cells) -> dict[str, float | None]:
     return found
 
 
-def protocol_of(cells: Cells) -> str:
-    """Returns "equal_epochs" or "equal_steps", whichever all cells below fraction 1 have; "" where they differ.
+def protocol_of(cell: Mapping[str, Any]) -> str:
+    """Returns the protocol of a cell: as its axes say, or else its arguments; "" where it keeps all the data."""
+    if float(cell["axes"].get("fraction", 1)) == 1:
+        return ""
+    word = cell["axes"].get("budget_steps") or said_in(cell["arguments"], "budget_steps") or "false"
+    return STEPS if word.lower() in ("true", "t", "1", "yes", "y") else EPOCHS
 
-    Args:
-      cells: with their `axes` and `arguments`.
-    """
-    partial = [cell["arguments"] for cell in cells.values() if float(cell["axes"].get("fraction", 1)) < 1]
-    found = {"equal_steps" if "--budget_steps=true" in arguments else "equal_epochs" for arguments in partial}
+
+def common_protocol(cells: Cells) -> str:
+    """Returns the protocol of all cells that keep a part of the data; "" where they differ, or all keep everything."""
+    found = {protocol_of(cell) for cell in cells.values()} - {""}
     return found.pop() if len(found) == 1 else ""
+
+
+def said_in(arguments: Sequence[str], name: str) -> str | None:
+    """Returns the value that a command line gives to a flag last."""
+    value = None
+    for word in arguments:
+        match = re.fullmatch(rf"--?(no)?{name}(?:=(.*))?", word, re.DOTALL)
+        if match:
+            value = match[2] if match[2] is not None else "false" if match[1] else "true"
+    return value
 
 
 def noise_kept(cells: Cells) -> dict[str, dict[float, float]]:

@@ -29,11 +29,11 @@ from tfcap.evaluation.costs import PLATEAU_RISE
 from tfcap.files import alone_in, read_json, rename, write_text
 from tfcap.findings import (
     against_random,
+    common_protocol,
     estimates,
     late_rises,
     method_of,
     noise_kept,
-    protocol_of,
     reaching,
     relative_costs,
 )
@@ -78,7 +78,7 @@ def _tables(cells: Mapping[str, Any]) -> str:
     """Returns what the cells say together: each table that has anything to say, with its legend."""
     differences, noise, costs = against_random(cells), noise_kept(cells), relative_costs(cells)
     reached, rises = reaching(cells), late_rises(cells)
-    parts = [study_table(estimates(cells), differences, protocol_of(cells))]
+    parts = [study_table(estimates(cells), differences, common_protocol(cells))]
     parts += [difference_table(differences)] if differences else []
     parts += [reach_table(reached)] if reached else []
     parts += [cost_table(costs)] if costs else []

@@ -95,8 +95,8 @@ def test_one_seed_is_said_not_to_be_tested():
 
 
 def test_a_table_of_one_protocol_names_it():
-    assert "a smaller fraction also takes fewer steps" in study_table(MEANS, None, "equal_epochs")
-    assert "as many as all of the data" in study_table(MEANS, None, "equal_steps")
+    assert "a smaller fraction also takes fewer steps" in study_table(MEANS, None, "equal epochs")
+    assert "as many as all of the data" in study_table(MEANS, None, "equal steps")
     assert "steps" not in study_table(MEANS)
 
 

@@ -13,8 +13,8 @@ _WIDTH = 120
 _NO_MARK = "  "  # as wide as a mark, so that figures stay below each other
 
 _PROTOCOLS = {
-    "equal_epochs": "equal epochs: a smaller fraction also takes fewer steps",
-    "equal_steps": "equal steps: every fraction takes as many as all of the data",
+    "equal epochs": "equal epochs: a smaller fraction also takes fewer steps",
+    "equal steps": "equal steps: every fraction takes as many as all of the data",
 }
 
 ByFraction = Mapping[str, Mapping[float, Any]]  # by method and fraction
@@ -26,7 +26,7 @@ def study_table(found: ByFraction, differences: ByFraction | None = None, protoc
     Args:
       found: estimates with value, low, high and seeds.
       differences: from the baseline, whose marks are set where they are significant.
-      protocol: of all cells, where it is one: "equal_epochs" or "equal_steps".
+      protocol: of all cells, where it is one: "equal epochs" or "equal steps".
     """
     words = {}
     for method, row in found.items():

@@ -18,8 +18,8 @@ import tfcap
 from tfcap.command_settings import ReportSettings
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, refusal_explained, write_json
-from tfcap.found_cells import parts_of
 from tfcap.progress import progress_bar
+from tfcap.report.cells import parts_of
 
 _MARK = "report.json"  # a folder that holds it is a report, and may be replaced by another
 
@@ -32,8 +32,8 @@ def main(argv: Sequence[str]) -> None:
     out = Path(asked.out)
     _check_out(out, places)
     parts = parts_of(places)
-    from tfcap.report_across import across  # Matplotlib and Jinja are imported only when they are needed
-    from tfcap.report_parts import page_part
+    from tfcap.report.across import across  # Matplotlib and Jinja are imported only when they are needed
+    from tfcap.report.parts import page_part
     from tfcap.reporting.page import write_page
 
     with progress_bar(len(parts), "parts", "part", over=parts) as bar:

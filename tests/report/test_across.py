@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from tfcap.found_cells import parts_of
-from tfcap.report_across import across
+from tfcap.report.across import across
+from tfcap.report.cells import parts_of
 
 
 def _study(path, model="resnet50_lstm", level=0.4, fractions=(), images=40, dataset="scenes", **said):

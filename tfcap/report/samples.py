@@ -10,7 +10,7 @@ from PIL import Image
 
 from tfcap.errors import InputError
 from tfcap.files import read_json
-from tfcap.report_data import Found
+from tfcap.report.data import Found
 from tfcap.reporting.page import Picture, Said, Samples
 from tfcap.run_folder import EVALUATION, description_of
 from tfcap.scored_run import index_of

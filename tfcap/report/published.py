@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tfcap.findings import FULL, method_of
-from tfcap.found_cells import choices_of
-from tfcap.report_data import COSTS, Found, metric_of, over_seeds
-from tfcap.report_protocols import EPOCHS
+from tfcap.findings import EPOCHS, FULL, method_of
+from tfcap.report.cells import choices_of
+from tfcap.report.data import COSTS, Found, metric_of, over_seeds
 from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
 from tfcap.reporting.published import Figure, figures, studies
 

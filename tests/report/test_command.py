@@ -9,11 +9,12 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.toy_study import HOSTILE, IMAGES, write_evaluation, write_run, write_study
-from tfcap import report, report_parts
 from tfcap.errors import InputError
-from tfcap.found_cells import parts_of
-from tfcap.report_data import Found
-from tfcap.report_parts import page_part
+from tfcap.report import __main__ as report
+from tfcap.report import parts
+from tfcap.report.cells import parts_of
+from tfcap.report.data import Found
+from tfcap.report.parts import page_part
 from tfcap.settings import Settings
 
 
@@ -122,7 +123,7 @@ def test_methods_costs_and_agreement_are_those_of_the_cells(study):
 
 def test_the_command_of_the_grid_gives_its_cells(study):
     part = parts_of([str(study)])[0]
-    commands = report_parts._commands(part)
+    commands = parts._commands(part)
     expected = "--selector=random,loss --fraction=0.25,0.5,1 --seed=0,1"
     assert commands[0] == f"python -m tfcap.study --out=FOLDER {expected}"
     assert commands[1] == "python -m tfcap.main --selector=random --fraction=0.25 --seed=0"

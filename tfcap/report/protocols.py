@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from tfcap.findings import FULL
+from tfcap.findings import EPOCHS, FULL, STEPS, protocol_of, said_in
 from tfcap.settings import Settings
 
-EPOCHS, STEPS = "equal epochs", "equal steps"
 AXIS = "budget_steps"
 
 Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
@@ -28,32 +26,14 @@ def by_protocol(cells: Cells) -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
-def protocol_of(cell: Mapping[str, Any]) -> str:
-    """Returns the protocol of a cell: as its axes say, or else its arguments; "" where it keeps all the data."""
-    if float(cell["axes"]["fraction"]) == 1:
-        return ""
-    word = cell["axes"].get(AXIS) or _said(cell["arguments"], AXIS) or "false"
-    return STEPS if word.lower() in ("true", "t", "1", "yes", "y") else EPOCHS
-
-
 def with_usual_axes(cell: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a cell of a grid whose axes say what is kept, also where all of its grid's cells keep the same."""
     axes, usual = cell["axes"], Settings().selection
-    fraction = axes.get("fraction") or _said(cell["arguments"], "fraction") or f"{usual.fraction:g}"
-    selector = axes.get("selector") or _said(cell["arguments"], "selector") or usual.selector
+    fraction = axes.get("fraction") or said_in(cell["arguments"], "fraction") or f"{usual.fraction:g}"
+    selector = axes.get("selector") or said_in(cell["arguments"], "selector") or usual.selector
     found = {"selector": FULL if float(fraction) == 1 else selector, "fraction": fraction}
     order = axes if "selector" in axes else {"selector": "", **axes}
     return {**cell, "axes": {**order, **found}}
-
-
-def _said(arguments: Sequence[str], name: str) -> str | None:
-    """Returns the value that a command line gives to a flag last."""
-    value = None
-    for word in arguments:
-        match = re.fullmatch(rf"--?(no)?{name}(?:=(.*))?", word, re.DOTALL)
-        if match:
-            value = match[2] if match[2] is not None else "false" if match[1] else "true"
-    return value
 
 
 def _without_axis(cell: Mapping[str, Any]) -> dict[str, Any]:

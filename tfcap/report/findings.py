@@ -9,9 +9,8 @@ from tfcap.evaluation.comparisons import Difference
 from tfcap.evaluation.costs import PLATEAU_RISE
 from tfcap.evaluation.crossed import Estimate
 from tfcap.evaluation.learning_curve import Reached
-from tfcap.findings import BASELINE, FULL
-from tfcap.report_data import Found
-from tfcap.report_protocols import EPOCHS
+from tfcap.findings import BASELINE, EPOCHS, FULL
+from tfcap.report.data import Found
 from tfcap.reporting.exported_tables import Bounded, Cell, Column, Interval, Reaching, Signed, Table
 
 Row = list[Cell | Interval]

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from tests.test_report import _run
+from tests.report.test_command import _run
 from tests.toy_study import write_study
-from tfcap.found_cells import parts_of
-from tfcap.report_data import Found
-from tfcap.report_parts import page_part
-from tfcap.report_protocols import EPOCHS, STEPS
-from tfcap.report_published import published_tables
+from tfcap.findings import EPOCHS, STEPS
+from tfcap.report.cells import parts_of
+from tfcap.report.data import Found
+from tfcap.report.parts import page_part
+from tfcap.report.published import published_tables
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tfcap.errors import InputError
 from tfcap.files import read_json
 from tfcap.findings import FULL
 from tfcap.grid import OF_SELECTION
-from tfcap.report_protocols import AXIS, by_protocol, with_usual_axes
+from tfcap.report.protocols import AXIS, by_protocol, with_usual_axes
 from tfcap.run_folder import EVALUATION, description_of
 from tfcap.settings import NEUTRAL, Settings
 

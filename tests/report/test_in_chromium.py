@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tests.toy_study import HOSTILE, write_study
-from tfcap import report, report_samples
+from tfcap.report import __main__ as report
+from tfcap.report import samples
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PHONE = {"width": 390, "height": 844}
@@ -36,11 +37,11 @@ def folder(tmp_path_factory):
     Image.new("RGB", (8, 8), "grey").save(written, "PNG")
 
     def of_data(found, images, data_dir):
-        picture = report_samples._thumbnail(np.asarray(Image.open(written)))
+        picture = samples._thumbnail(np.asarray(Image.open(written)))
         return dict.fromkeys(images, picture), {image: [HOSTILE, f"what people say of {image}"] for image in images}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report_samples, "_of_data", of_data)
+        patch.setattr(samples, "_of_data", of_data)
         report.main(["report", str(study), f"--out={here / 'report'}", "--title=A toy"])
     return here / "report"
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from tests.toy_study import write_evaluation, write_run
-from tfcap.found_cells import parts_of
-from tfcap.report_data import Found
-from tfcap.report_published import published_tables
+from tfcap.report.cells import parts_of
+from tfcap.report.data import Found
+from tfcap.report.published import published_tables
 from tfcap.settings import Settings
 
 BLEU = {"BLEU-1": {"value": 0.02, "low": 0.01, "high": 0.03}}

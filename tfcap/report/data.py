@@ -18,8 +18,8 @@ from tfcap.evaluation.crossed import Estimate
 from tfcap.evaluation.learning_curve import Reached
 from tfcap.files import read_json
 from tfcap.findings import BASELINE, FULL, against_random, estimates, late_rises, method_of, reaching, relative_costs
-from tfcap.found_cells import Part
 from tfcap.grid import OF_SELECTION
+from tfcap.report.cells import Part
 from tfcap.reporting.report_charts import Line
 from tfcap.reporting.subsets import jaccard
 from tfcap.scoring import score_store

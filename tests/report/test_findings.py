@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from tfcap.found_cells import parts_of
-from tfcap.report_data import Found
-from tfcap.report_findings import in_short, table_of_tests, tables_of, warnings_of
+from tfcap.report.cells import parts_of
+from tfcap.report.data import Found
+from tfcap.report.findings import in_short, table_of_tests, tables_of, warnings_of
 
 _IMAGES = np.random.default_rng(0).uniform(0, 1, 400)
 _ABOVE = {"random": 0.0, "loss": -0.2, "k_means": 0.1, "herding": 0.0}

@@ -14,10 +14,10 @@ from typing import Any
 
 from tfcap.evaluation.crossed import Estimate
 from tfcap.findings import BASELINE, FULL
-from tfcap.found_cells import AS_IT_IS, Part, choices_of
-from tfcap.report_data import Found
-from tfcap.report_findings import in_words, percent
-from tfcap.report_tables import interval_of
+from tfcap.report.cells import AS_IT_IS, Part, choices_of
+from tfcap.report.data import Found
+from tfcap.report.findings import in_words, percent
+from tfcap.report.tables import interval_of
 from tfcap.reporting.charts_across import intervals_chart
 from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
 from tfcap.reporting.page import PagePart, Section

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from tfcap.evaluation.crossed import Estimate
-from tfcap.report_data import Found, metric_of, over_seeds
-from tfcap.report_findings import heading, percent
-from tfcap.report_protocols import EPOCHS, STEPS
+from tfcap.findings import EPOCHS, STEPS
+from tfcap.report.data import Found, metric_of, over_seeds
+from tfcap.report.findings import heading, percent
 from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
 
 _ON_STEPS = {

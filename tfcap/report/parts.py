@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from tfcap.errors import InputError
-from tfcap.found_cells import Part
+from tfcap.findings import EPOCHS, STEPS
 from tfcap.grid import cells_of, command_of
-from tfcap.report_data import Found
-from tfcap.report_findings import in_short, in_words, percent, table_of_tests, tables_of, warnings_of
-from tfcap.report_protocols import EPOCHS, STEPS
-from tfcap.report_published import published_tables
-from tfcap.report_samples import samples_of
-from tfcap.report_tables import all_figures, quality_table
+from tfcap.report.cells import Part
+from tfcap.report.data import Found
+from tfcap.report.findings import in_short, in_words, percent, table_of_tests, tables_of, warnings_of
+from tfcap.report.published import published_tables
+from tfcap.report.samples import samples_of
+from tfcap.report.tables import all_figures, quality_table
 from tfcap.reporting import charts_of_selection, report_charts
 from tfcap.reporting.page import PagePart, Section
 

@@ -1,0 +1,1 @@
+"""What studies and runs have found, as a page: `python -m tfcap.report`."""
