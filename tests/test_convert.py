@@ -38,7 +38,7 @@ def _settings(toy_flags, pair, run_dir, **said):
 MOVES = {"all": {"encoder", "decoder"}, "encoder": {"encoder"}, "decoder": {"decoder"}}
 
 
-@pytest.mark.parametrize("train", MOVES)
+@pytest.mark.parametrize("train", [pytest.param("all", marks=pytest.mark.slow), "encoder", "decoder"])
 def test_the_named_part_trains_and_the_others_stay_as_they_were(toy_flags, pair, tmp_path, train):
     """With the settings of the presets of S2: a frozen weight is the same to the last bit, in memory."""
     tokenizer = SubwordTokenizer.load(pair, MAX_TOKENS)

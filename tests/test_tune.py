@@ -49,6 +49,7 @@ def searched(toy_flags, tmp_path_factory):
     return out, arguments, _done(_command("tfcap.tune", arguments))
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_to_its_table(searched):
     out, _, (code, shown, errors) = searched
     assert code == 0, errors
@@ -84,12 +85,14 @@ def test_it_is_the_search_that_was_not_killed(searched, toy_flags, tmp_path):
     assert histories[killed] == histories[whole]
 
 
+@pytest.mark.slow
 def test_nothing_looked_at_the_test_split(searched):
     out, _, _ = searched
     for name in ("metrics.json", "captions.json", "per_image.json", "samples.png", "saved_model"):
         assert not list(out.rglob(name)), name
 
 
+@pytest.mark.slow
 def test_a_finished_search_trains_nothing(searched):
     out, arguments, (_, shown, _) = searched
     histories = {path: path.stat().st_mtime_ns for path in out.rglob("history.json")}

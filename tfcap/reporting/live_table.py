@@ -85,7 +85,7 @@ class LiveTable:
 
     def _drawn(self) -> Table:
         fractions = sorted({cell.fraction for cell in self._cells.values()})
-        table = Table(title="CIDEr x 100 so far", caption=self._progress(), show_lines=False)
+        table = Table(title="CIDEr x 100 so far, and of how many seeds", caption=self._progress(), show_lines=False)
         table.add_column("")
         for fraction in fractions:
             table.add_column(f"{100 * fraction:g} %", justify="right")
