@@ -228,7 +228,7 @@ def _of_selection(
     yield "level", choices["level"]
     if mask.get("score"):
         yield "by the score", mask["score"]
-    if metrics.get("scoring_seconds"):
+    if (metrics.get("scoring_seconds") or 0) > mask.get("seconds", 0):  # more than the choice itself
         yield "scores of", _short("teacher", choices["teacher"]) or choices["proxy"]
     if metrics.get("noise_rate_kept") is not None:
         yield "wrong captions among the kept", f"{100 * metrics['noise_rate_kept']:.1f} %"
@@ -277,7 +277,8 @@ def _limits_of_measuring(
 def _costs(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     names = {
         "train_seconds": "training, seconds",
-        "scoring_seconds": "scoring, seconds",
+        "scoring_seconds": "scoring and choice, seconds",
+        "teacher_seconds": "the teacher's training, seconds",
         "features_seconds": "features, seconds",
         "images_per_second": "images a second",
         "steps_per_second": "steps a second",
