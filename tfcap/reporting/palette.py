@@ -23,14 +23,16 @@ COLOURS = {
     "series-6": ("#7a1f4b", "#e795b4"),
 }
 SERIES = 7
-# Matplotlib's name of each marker, and its outline around (0, 0) for a key in the page.
+# Matplotlib's name of each marker, and its outline around (0, 0) for a key in the page. The round one is of no series.
+PLAIN_MARKER = "o"
 MARKERS = {
-    "o": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
     "s": "M-3.6 -3.6h7.2v7.2h-7.2z",
     "^": "M0 -4.4L4.4 3.6H-4.4z",
     "D": "M0 -4.8L4.8 0L0 4.8L-4.8 0z",
     "v": "M0 4.4L4.4 -3.6H-4.4z",
+    "<": "M-4.4 0L3.6 -4.4V4.4z",
 }
+_ROUND = "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z"
 DASHES = ("solid", (0, (5, 2)), (0, (1, 1.6)))
 DASH_ARRAYS = ("none", "8 3", "2 2.5")  # the same in a page
 
@@ -60,12 +62,12 @@ class Style:
     @property
     def marker(self) -> str:
         """By Matplotlib's name."""
-        return "o" if self.plain else list(MARKERS)[self.place % len(MARKERS)]
+        return PLAIN_MARKER if self.plain else list(MARKERS)[self.place % len(MARKERS)]
 
     @property
     def outline(self) -> str:
         """Of the marker, as an SVG path around (0, 0)."""
-        return MARKERS[self.marker]
+        return _ROUND if self.plain else MARKERS[self.marker]
 
     @property
     def _dash(self) -> int:
