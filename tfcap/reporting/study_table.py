@@ -34,7 +34,8 @@ def study_table(found: ByFraction, differences: ByFraction | None = None, protoc
         absent = _NO_MARK if differences else ""
         words[method] = {fraction: _words(value) + marks.get(fraction, absent) for fraction, value in row.items()}
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
-    note = f"mean over {' or '.join(map(str, seeds))} seeds and all test images with 95 % intervals; * one seed"
+    counted = "1 seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
+    note = f"mean over {counted} and all test images with 95 % intervals; * one seed"
     return _with_legend(_lines("CIDEr x 100", words, str), note, *([_PROTOCOLS[protocol]] if protocol else []))
 
 
