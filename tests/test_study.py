@@ -5,43 +5,27 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 
+from tests.toy_commands import arguments_of, done, started
 from tfcap.findings import estimates, noise_kept
 from tfcap.reporting.study_table import study_table
 
 _LISTS = ["--selector=random,loss", "--fraction=0.5,1", "--seed=0"]
 
 
-def _arguments(toy_flags, out, *more):
-    flags = {name: value for name, value in toy_flags.items() if name not in ("xla", "progress")}
-    return [*(f"--{name}={value}" for name, value in flags.items()), "--noxla", "--noexport", f"--out={out}", *more]
-
-
 def _study(arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-m", "tfcap.study", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def _done(process):
-    out, errors = process.communicate(timeout=600)
-    return process.returncode, out, errors
+    return started("tfcap.study", arguments, **more)
 
 
 @pytest.fixture(scope="module")
 def study(toy_flags, tmp_path_factory):
     """A study that was killed in its first cell, was started again, and then ran to its end."""
     out = tmp_path_factory.mktemp("studies") / "toy"
-    arguments = _arguments(toy_flags, out, *_LISTS, "--jobs=2")
+    arguments = arguments_of(toy_flags, out, *_LISTS, "--jobs=2")
     process = _study(arguments, start_new_session=True)
     deadline = time.monotonic() + 300
     while not list(out.glob("runs/*/masks/*.json")):
@@ -50,7 +34,7 @@ def study(toy_flags, tmp_path_factory):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     second = _study(arguments)
-    return out, arguments, _done(second)
+    return out, arguments, done(second)
 
 
 def test_a_killed_study_goes_on_to_its_table(study):
@@ -89,7 +73,7 @@ def test_the_tables_hold_loss_against_random_and_their_cost_against_the_full_dat
 def test_a_finished_study_runs_nothing(study):
     out, arguments, _ = study
     before = (out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns
-    code, shown, _ = _done(_study(arguments))
+    code, shown, _ = done(_study(arguments))
     assert code == 0 and "random" in shown
     assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns)
 
@@ -99,11 +83,11 @@ def test_a_grid_that_gains_a_value_keeps_what_is_finished(study, tmp_path):
     out = tmp_path / "study"
     shutil.copytree(before, out, symlinks=True)
     more = [word for word in arguments if not word.startswith(("--out", "--seed"))] + [f"--out={out}", "--seed=0,1"]
-    code, shown, _ = _done(_study([*more, "--dry_run"]))
+    code, shown, _ = done(_study([*more, "--dry_run"]))
     assert code == 0 and "6 cells, of which 3 are finished" in shown
     assert (out / "study.json").read_bytes() == (before / "study.json").read_bytes() and (out / "runs/full").exists()
     finished = (before / "runs" / "full" / "metrics.json").read_bytes()
-    code, _, errors = _done(_study([*more, "--fraction=1"]))
+    code, _, errors = done(_study([*more, "--fraction=1"]))
     assert code == 0, errors
     cells, old = (json.loads((folder / "study.json").read_text())["cells"] for folder in (out, before))
     assert set(cells) == {"random-0.5", "loss-0.5", "full-s0", "full-s1"}
@@ -115,7 +99,7 @@ def test_a_grid_that_gains_a_value_keeps_what_is_finished(study, tmp_path):
 
 def test_other_settings_under_a_known_name_are_refused(study):
     out, arguments, _ = study
-    code, _, errors = _done(_study([*arguments, "--dropout=0.5"]))
+    code, _, errors = done(_study([*arguments, "--dropout=0.5"]))
     assert code == 2 and "holds the cell random-0.5 with other settings" in errors
 
 
@@ -123,7 +107,7 @@ def test_a_grid_that_does_not_belong_beside_what_is_there_is_refused(study):
     out, arguments, _ = study
     other = [word for word in arguments if not word.startswith("--selector")] + ["--selector=herding,median"]
     before = (out / "study.json").read_bytes()
-    code, _, errors = _done(_study([*other, "--fraction=0.5", "--budget_steps"]))
+    code, _, errors = done(_study([*other, "--fraction=0.5", "--budget_steps"]))
     assert code == 2 and "with another --budget_steps. Received: True. Expected: False" in errors
     assert (out / "study.json").read_bytes() == before
 
@@ -131,20 +115,20 @@ def test_a_grid_that_does_not_belong_beside_what_is_there_is_refused(study):
 @pytest.mark.slow
 def test_a_cell_that_is_killed_is_said_to_have_been(toy_flags, tmp_path):
     out = tmp_path / "study"
-    process = _study(_arguments(toy_flags, out, "--fraction=0.5"))
+    process = _study(arguments_of(toy_flags, out, "--fraction=0.5"))
     deadline = time.monotonic() + 300
     while not list(out.glob("runs/only/experiment.json")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.05)
     subprocess.run(["pkill", "-KILL", "-f", f"tfcap.main.*--run_dir={out / 'runs' / 'only'}"], check=True)
-    code, _, errors = _done(process)
+    code, _, errors = done(process)
     assert code == 1 and "only: killed by signal 9; perhaps there was too little memory" in errors
 
 
 @pytest.mark.slow
 def test_a_cell_that_fails_leaves_the_others_and_says_why(toy_flags, tmp_path):
     out = tmp_path / "study"
-    code, shown, errors = _done(_study(_arguments(toy_flags, out, "--fraction=0.5,0.001")))
+    code, shown, errors = done(_study(arguments_of(toy_flags, out, "--fraction=0.5,0.001")))
     assert code == 1 and "1 of 2 cells failed: 0.001: error: --fraction keeps no image" in errors
     assert list(json.loads((out / "study.json").read_text())["cells"]) == ["0.5"]
     assert "50 %" in shown
@@ -156,7 +140,7 @@ def test_two_at_once_are_refused(study):
     out, arguments, _ = study
     with open(out / ".lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        code, _, errors = _done(_study(arguments))
+        code, _, errors = done(_study(arguments))
     assert code == 2 and "Another process is at work on this study" in errors
 
 
@@ -170,13 +154,13 @@ def test_two_at_once_are_refused(study):
     ],
 )
 def test_mistakes_end_with_2_and_leave_nothing(tmp_path, arguments, words):
-    code, _, errors = _done(_study(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}))
+    code, _, errors = done(_study(arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": os.getcwd()}))
     assert code == 2 and words in errors and len(errors.strip().splitlines()) == 1
     assert not list(tmp_path.glob("x/*"))
 
 
 def test_a_dry_run_lists_the_commands_and_writes_nothing(tmp_path):
-    code, shown, _ = _done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
+    code, shown, _ = done(_study(["--dry_run", f"--out={tmp_path / 'x'}", *_LISTS]))
     assert code == 0 and not (tmp_path / "x").exists()
     *cells, total, why = shown.splitlines()
     assert [line.split()[0] for line in cells] == ["random-0.5", "full", "loss-0.5"]

@@ -224,8 +224,9 @@ def test_a_folder_of_another_search_is_refused(tmp_path, changed, words):
 
 
 def test_what_changes_no_number_may_change(tmp_path):
-    _trials(tmp_path)
-    _trials(tmp_path, base=_BASE.replace(xla=False, data_dir="elsewhere"), trials=50)
+    before = _trials(tmp_path).study.user_attrs
+    after = _trials(tmp_path, base=_BASE.replace(xla=False, data_dir="elsewhere"), trials=50).study.user_attrs
+    assert after == before and "asked" in before
 
 
 def test_settings_of_a_trial_are_those_of_the_base_but_for_what_is_searched(whole):

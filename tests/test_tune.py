@@ -4,49 +4,30 @@ import json
 import os
 import shlex
 import signal
-import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.toy_commands import arguments_of, done, started
+
+_SHORT = {"epochs": 3, "validate_every": 1}
 _SEARCH = "--search=learning_rate=1e-3..1e-1:log,attention=true|false"
-
-
-def _arguments(toy_flags, out, *more):
-    said = {name: value for name, value in toy_flags.items() if name not in ("xla", "progress", "epochs")}
-    flags = [f"--{name}={value}" for name, value in said.items()]
-    return [*flags, "--noxla", "--noexport", "--epochs=3", "--validate_every=1", f"--out={out}", *more]
-
-
-def _command(module, arguments, **more):
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
-
-
-def _done(process):
-    out, errors = process.communicate(timeout=600)
-    return process.returncode, out, errors
 
 
 @pytest.fixture(scope="module")
 def searched(toy_flags, tmp_path_factory):
     """A search that was killed when its first trial had a checkpoint, and then ran to its end."""
     out = tmp_path_factory.mktemp("searches") / "toy"
-    arguments = _arguments(toy_flags, out, _SEARCH, "--trials=2")
-    process = _command("tfcap.tune", arguments)
+    arguments = arguments_of({**toy_flags, **_SHORT}, out, _SEARCH, "--trials=2")
+    process = started("tfcap.tune", arguments)
     deadline = time.monotonic() + 300
     while not (out / "runs" / "trial-0000" / "checkpoints" / "LATEST").exists():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    return out, arguments, _done(_command("tfcap.tune", arguments))
+    return out, arguments, done(started("tfcap.tune", arguments))
 
 
 @pytest.mark.slow
@@ -72,7 +53,7 @@ def test_it_is_the_search_that_was_not_killed(searched, toy_flags, tmp_path):
     """By losses, since a toy's captions have no CIDEr that could differ."""
     killed, _, _ = searched
     whole = tmp_path / "whole"
-    code, _, errors = _done(_command("tfcap.tune", _arguments(toy_flags, whole, _SEARCH, "--trials=2")))
+    code, _, errors = done(started("tfcap.tune", arguments_of({**toy_flags, **_SHORT}, whole, _SEARCH, "--trials=2")))
     assert code == 0, errors
     histories = {}
     for out in (killed, whole):
@@ -96,7 +77,7 @@ def test_nothing_looked_at_the_test_split(searched):
 def test_a_finished_search_trains_nothing(searched):
     out, arguments, (_, shown, _) = searched
     histories = {path: path.stat().st_mtime_ns for path in out.rglob("history.json")}
-    code, again, _ = _done(_command("tfcap.tune", arguments))
+    code, again, _ = done(started("tfcap.tune", arguments))
     assert code == 0 and again == shown
     assert histories == {path: path.stat().st_mtime_ns for path in out.rglob("history.json")}
 
@@ -107,7 +88,7 @@ def test_the_best_trial_s_command_evaluates_its_captioner_without_training_it_ag
     line = next(line for line in shown.splitlines() if line.strip().startswith("python -m tfcap.main"))
     run = out / "runs" / f"trial-{json.loads((out / 'tune.json').read_text())['best']:04d}"
     before = (run / "history.json").stat().st_mtime_ns
-    code, _, errors = _done(_command("tfcap.main", shlex.split(line)[3:]))
+    code, _, errors = done(started("tfcap.main", shlex.split(line)[3:]))
     assert code == 0, errors
     assert (run / "metrics.json").exists() and (run / "history.json").stat().st_mtime_ns == before
 
@@ -162,7 +143,7 @@ def test_a_trial_that_is_refused_is_no_end_of_the_search(toy_flags, tmp_path, mo
     from tfcap import tune
 
     trained = _refusing(monkeypatch, iter(["17 is odd", "15 is odd", "17 is odd", ""]))
-    tune.main(["tune", *_arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=4")])
+    tune.main(["tune", *arguments_of({**toy_flags, **_SHORT}, tmp_path / "x", _SEARCH, "--trials=4")])
     assert len(trained) == 4 and "1 of 4 trials ran to their end" in capsys.readouterr().out
     found = json.loads((tmp_path / "x" / "tune.json").read_text())["trials"]
     assert [one["reason"] for one in found] == [*(f"cannot be: {one} is odd." for one in (17, 15, 17)), ""]
@@ -173,7 +154,7 @@ def test_what_no_trial_can_mend_ends_the_search_after_three(toy_flags, tmp_path,
     from tfcap.errors import InputError
 
     trained = _refusing(monkeypatch, iter(["no weights"] * 3 + [""] * 2))
-    arguments = _arguments(toy_flags, tmp_path / "x", _SEARCH, "--trials=5")
+    arguments = arguments_of({**toy_flags, **_SHORT}, tmp_path / "x", _SEARCH, "--trials=5")
     with pytest.raises(InputError, match="last 3 trials could not be run, all for one reason: no weights"):
         tune.main(["tune", *arguments])
     assert len(trained) == 3
@@ -187,7 +168,7 @@ def test_the_first_command_is_the_one_that_is_told_and_leftovers_go(toy_flags, t
     _refusing(monkeypatch, iter(["", ""]))
     out = tmp_path / "x"
     for trials in (1, 2):
-        arguments = ["tune", *_arguments(toy_flags, out, _SEARCH, f"--trials={trials}")]
+        arguments = ["tune", *arguments_of({**toy_flags, **_SHORT}, out, _SEARCH, f"--trials={trials}")]
         monkeypatch.setattr(sys, "argv", arguments)
         tune.main(arguments)
         found = json.loads((out / "tune.json").read_text())
