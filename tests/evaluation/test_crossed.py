@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tfcap.evaluation.crossed import mean_over_seeds, variance_parts
-from tfcap.evaluation.two_variances import tail
+from tfcap.evaluation.crossed import mean_over_seeds, variance_parts, without_noise
+from tfcap.evaluation.two_variances import Part, tail
 
 
 def test_one_seed_is_student_s_interval_over_images():
@@ -30,7 +30,7 @@ def test_images_that_agree_leave_student_s_interval_over_seeds():
 def test_the_interval_leaves_out_the_five_per_cent_of_its_law():
     values = np.random.default_rng(0).normal(1.0, 0.5, (3, 60)) + np.array([[0.3], [0.0], [-0.2]])
     found = mean_over_seeds(values)
-    parts = variance_parts(values, values.mean(axis=1).var(ddof=1), 2)
+    parts = [without_noise(part) for part in variance_parts(values, values.mean(axis=1).var(ddof=1), 2)]
     assert tail(found.high - found.value, parts) == pytest.approx(0.05)
     assert found.value - found.low == pytest.approx(found.high - found.value)
 
@@ -43,8 +43,10 @@ def test_the_parts_are_those_of_the_two_way_layout():
     noise = ((values.ravel() - fitted) ** 2).sum() / (values.size - rank)
     of_seeds = values.mean(axis=1).var(ddof=1)
     images, seeds = variance_parts(values, of_seeds, 3)
-    assert images == pytest.approx((values.mean(axis=0).var(ddof=1) / 30, 29))
-    assert seeds == pytest.approx((of_seeds / 4 - noise / 120, 3))
+    assert images == pytest.approx((values.mean(axis=0).var(ddof=1) / 30, 29, 0))
+    assert seeds == pytest.approx((of_seeds / 4, 3, noise / 120))
+    assert without_noise(seeds) == pytest.approx((of_seeds / 4 - noise / 120, 3, 0))
+    assert without_noise(Part(0.1, 3.0, 0.2)).variance == 0 and without_noise(Part(0.3, 1.0, 0.2)).variance == 0.3
 
 
 def _coverage(studies, seeds, images, of_seeds, of_noise=0.5, skewed=False):
@@ -54,7 +56,7 @@ def _coverage(studies, seeds, images, of_seeds, of_noise=0.5, skewed=False):
         shared = 0.8 * (rng.gamma(1, 1, images) - 1 if skewed else rng.normal(0, 1, images))
         means = rng.normal(0, of_seeds, (seeds, 1))
         values = means + shared + rng.normal(0, of_noise, (seeds, images))
-        parts = variance_parts(values, values.mean(axis=1).var(ddof=1), seeds - 1)
+        parts = [without_noise(part) for part in variance_parts(values, values.mean(axis=1).var(ddof=1), seeds - 1)]
         hits += tail(abs(values.mean()), parts) >= 0.05
     return hits / studies
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from tfcap.evaluation.two_variances import half_width, tail
+from tfcap.evaluation.two_variances import Part, half_width, tail
 
 
-@pytest.mark.parametrize("parts", [[(0.25, 2)], [(0.0, 3), (0.25, 2)], [(0.25, 2), (0.0, 90)]])
+@pytest.mark.parametrize("parts", [[Part(0.25, 2)], [Part(0.0, 3), Part(0.25, 2)], [Part(0.25, 2), Part(0.0, 90)]])
 def test_one_part_is_student_s_law(parts):
     assert tail(1.3, parts) == pytest.approx(2 * stats.t.sf(2.6, 2))
     assert half_width(0.95, parts) == pytest.approx(0.5 * stats.t.ppf(0.975, 2))
@@ -22,7 +22,7 @@ def test_two_parts_agree_with_an_integral_over_one_of_them(one, other, distance)
         return 2 * stats.t.sf((distance - other[0] ** 0.5 * x) / one[0] ** 0.5, one[1]) * stats.t.pdf(x, other[1])
 
     expected, _ = integrate.quad(joint, -np.inf, np.inf, limit=500, epsabs=1e-13)
-    assert tail(distance, [one, other]) == pytest.approx(expected, rel=2e-6, abs=1e-11)
+    assert tail(distance, [Part(*one), Part(*other)]) == pytest.approx(expected, rel=2e-6, abs=1e-11)
 
 
 @pytest.mark.parametrize("distance", [1.0, 3.0, 30.0])
@@ -31,15 +31,28 @@ def test_a_single_degree_of_freedom_is_right_to_what_is_said(distance):
         return 2 * stats.t.sf(distance - 0.3 * x, 1) * stats.t.pdf(x, 99)
 
     expected, _ = integrate.quad(joint, -60, 60, limit=500, epsabs=1e-13)
-    assert tail(distance, [(1.0, 1), (0.09, 99)]) == pytest.approx(expected, rel=2e-4)
+    assert tail(distance, [Part(1.0, 1), Part(0.09, 99)]) == pytest.approx(expected, rel=2e-4)
+
+
+@pytest.mark.parametrize("images", [Part(0.0, 99), Part(0.3, 99)])
+@pytest.mark.parametrize("distance", [0.5, 1.5])
+def test_noise_is_taken_off_after_the_chi_square_is_drawn(images, distance):
+    rng = np.random.default_rng(0)
+    variance = np.maximum(0, 0.5 * 3 / rng.chisquare(3, 400_000) - 0.4)
+    of_images = images.variance * 99 / rng.chisquare(99, 400_000)
+    drawn = rng.normal(size=400_000) * np.sqrt(variance + of_images)
+    expected = np.mean(np.abs(drawn) > distance)
+    assert tail(distance, [images, Part(0.5, 3, 0.4)]) == pytest.approx(expected, abs=0.003)
+    assert expected < tail(distance, [images, Part(0.5, 3)]) - 0.03
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 def test_the_half_width_leaves_out_what_it_says(level):
-    parts = [(0.4, 2), (0.2, 99)]
+    parts = [Part(0.4, 2), Part(0.2, 99, 0.1)]
     assert tail(half_width(level, parts), parts) == pytest.approx(1 - level, rel=1e-6)
 
 
 def test_without_variance_there_is_no_doubt():
-    assert half_width(0.95, [(0.0, 2), (0.0, 9)]) == 0
-    assert (tail(0.0, [(0.0, 2)]), tail(1e-9, [(0.0, 2)])) == (1, 0)
+    nothing = Part(0.0, 2)
+    assert half_width(0.95, [nothing, nothing]) == 0
+    assert (tail(0.0, [nothing]), tail(1e-9, [nothing])) == (1, 0)

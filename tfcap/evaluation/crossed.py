@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,10 +36,10 @@ def mean_over_seeds(values: np.ndarray, level: float = 0.95) -> Estimate:
     """
     seeds = len(values)
     own = float(values.mean(axis=1).var(ddof=1)) if seeds > 1 else float("nan")
-    return interval_of(values, variance_parts(values, own, seeds - 1), level)
+    return interval_of(values, [without_noise(part) for part in variance_parts(values, own, seeds - 1)], level)
 
 
-def interval_of(values: np.ndarray, parts: tuple[Part, ...], level: float = 0.95) -> Estimate:
+def interval_of(values: np.ndarray, parts: Sequence[Part], level: float = 0.95) -> Estimate:
     """Returns the mean of values [S, N] with the interval that the parts of its variance give."""
     mean = float(values.mean())
     half = half_width(level, parts) if parts else float("nan")
@@ -49,9 +50,8 @@ def variance_parts(values: np.ndarray, of_seeds: float, freedom: float) -> tuple
     """Returns the two parts of the variance of the mean of values [S, N], with their degrees of freedom.
 
     The images' part is that of the means over seeds, over N. It holds the noise of one seed on one image too; so
-    the seeds' part is only what their means differ by more than that noise makes them: of_seeds / S - M_rest / (S N),
-    never below 0, with M_rest the residual mean square of the two-way layout. A variance with one degree of freedom is
-    left as it is: it would too often be taken for 0.
+    the seeds' part, of_seeds / S, has a noise that is to be taken off it: M_rest / (S N), with M_rest the residual mean
+    square of the two-way layout.
     Source: Brennan 2001, Generalizability Theory, ch. 2 (the crossed design p x i).
 
     Args:
@@ -59,14 +59,23 @@ def variance_parts(values: np.ndarray, of_seeds: float, freedom: float) -> tuple
       freedom: its degrees of freedom; with none, the images' part is all that is known.
 
     Returns:
-      ((variance, degrees of freedom) of the images, and of the seeds); nothing where there is one image.
+      That of the images, and that of the seeds; nothing where there is one image.
     """
     seeds, images = values.shape
     if images < 2:
         return ()
-    of_images = (float(values.mean(axis=0).var(ddof=1)) / images, images - 1.0)
+    of_images = Part(float(values.mean(axis=0).var(ddof=1)) / images, images - 1.0)
     if freedom < 1:
         return (of_images,)
     rest = values - values.mean(axis=0) - values.mean(axis=1, keepdims=True) + values.mean()
-    noise = float((rest**2).sum()) / ((seeds - 1) * (images - 1)) if seeds > 1 and freedom > 1 else 0.0
-    return of_images, (max(0.0, of_seeds / seeds - noise / (seeds * images)), float(freedom))
+    noise = float((rest**2).sum()) / ((seeds - 1) * (images - 1)) if seeds > 1 else 0.0
+    return of_images, Part(of_seeds / seeds, float(freedom), noise / (seeds * images))
+
+
+def without_noise(part: Part) -> Part:
+    """Returns the part with its noise taken off at once, as suits the interval of one mean; never below 0.
+
+    Taken off what the chi-square makes of it, noise would widen that interval to 98 % where seeds are alike. A variance
+    with one degree of freedom is left as it is: it would too often be taken for 0.
+    """
+    return Part(max(0.0, part.variance - part.noise) if part.freedom > 1 else part.variance, part.freedom)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfcap.evaluation.confidence import interval, resampled_sums
-from tfcap.evaluation.crossed import variance_parts
+from tfcap.evaluation.crossed import variance_parts, without_noise
 
 LEAST_FRACTIONS = 4  # the law has three numbers
 _MISFIT = 0.05
@@ -183,7 +183,7 @@ def _errors(cells: list[np.ndarray], resamples: int, seed: int) -> np.ndarray:
 
 def _of_seeds(cell: np.ndarray, shared: float, freedom: float) -> float:
     parts = variance_parts(cell, shared, freedom)
-    return parts[-1][0] if parts else shared / len(cell)
+    return without_noise(parts[-1]).variance if parts else shared / len(cell)
 
 
 def _misfit(fractions: np.ndarray, means: np.ndarray, law: LearningCurve, errors: np.ndarray) -> float:

@@ -8,16 +8,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 _NODES, _LEFT_OUT = 64, 1e-12
 
-Part = tuple[float, float]  # a variance and its degrees of freedom
+
+class Part(NamedTuple):
+    """A variance, its degrees of freedom, and how much of it is noise that another part holds too.
+
+    The noise is taken off what the variance's chi-square makes of it, and leaves at least 0: the pivotal quantity of a
+    variance component (Weerahandi 1993) where the noise itself is well known.
+    """
+
+    variance: float
+    freedom: float
+    noise: float = 0.0
 
 
 def tail(distance: float, parts: Sequence[Part]) -> float:
     """Returns how probable it is that the sum over the parts of sqrt(variance) T(freedom) is farther from 0.
+
+    With noise, T's normal has the deviation sqrt(max(0, variance freedom / chi-square - noise)) instead.
 
     Args:
       distance: at least 0.
@@ -29,27 +42,34 @@ def tail(distance: float, parts: Sequence[Part]) -> float:
     """
     from scipy import stats
 
-    parts = [part for part in parts if part[0] > 0]
+    if distance == 0:
+        return 1.0
+    parts = [part for part in parts if part.variance > 0]
     if not parts:
-        return float(distance == 0)
-    if len(parts) == 1:
-        variance, freedom = parts[0]
-        return float(2 * stats.t.sf(distance / variance**0.5, freedom))
-    (one, freedom), (other, others_freedom) = parts
-    ratios, weights = _inverse_chi_squares(freedom)
-    others_ratios, others_weights = _inverse_chi_squares(others_freedom)
-    deviations = np.sqrt(one * ratios[:, None] + other * others_ratios)  # of the normal that the sum is by then
-    return float(weights @ (2 * stats.norm.sf(distance / deviations)) @ others_weights)
+        return 0.0
+    if len(parts) == 1 and not parts[0].noise:
+        return float(2 * stats.t.sf(distance / parts[0].variance ** 0.5, parts[0].freedom))
+    one, other = [*parts, Part(0.0, 1.0)][:2]
+    (variances, weights), (others_variances, others_weights) = _possible(one), _possible(other)
+    deviations = np.sqrt(variances[:, None] + others_variances)  # of the normal that the sum is by then
+    with np.errstate(divide="ignore"):
+        return float(weights @ (2 * stats.norm.sf(distance / deviations)) @ others_weights)
 
 
 def half_width(level: float, parts: Sequence[Part]) -> float:
     """Returns the distance from 0 within which the sum of `tail` lies with probability `level`."""
     from scipy import optimize, stats
 
-    farthest = sum(variance**0.5 * stats.t.ppf(0.5 + level / 2, freedom) for variance, freedom in parts if variance > 0)
+    farthest = sum(part.variance**0.5 * stats.t.ppf(0.5 + level / 2, part.freedom) for part in parts if part.variance)
     if farthest == 0:
         return 0.0
     return float(optimize.brentq(lambda distance: tail(distance, parts) - (1 - level), 0, 1.01 * farthest))
+
+
+def _possible(part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what a part's variance may truly be, and the probabilities of that."""
+    ratios, weights = _inverse_chi_squares(part.freedom)
+    return np.maximum(0.0, part.variance * ratios - part.noise), weights
 
 
 @functools.lru_cache(maxsize=64)
