@@ -132,7 +132,7 @@ def test_the_command_of_the_grid_gives_its_cells(study):
 
 def test_a_study_s_json_alone_has_figures_and_no_samples(study, tmp_path):
     shutil.copy(study / "study.json", tmp_path / "mine.json")
-    part = page_part(parts_of([str(tmp_path / "mine.json")])[0], 5, "")
+    part = page_part(parts_of([str(tmp_path / "mine.json")])[0], 5, "", {})
     sections = {section.name: section for section in part.sections}
     assert part.name == "mine" and len(sections["quality"].charts) == 3
     for name in ("scores", "agreement", "training", "captions"):

@@ -1,5 +1,6 @@
 """Equal epochs and equal steps are never in one chart, one table or one comparison, and each says which it is."""
 
+import dataclasses
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from tests.report.test_command import _run
 from tests.toy_study import write_study
 from tfcap.findings import EPOCHS, STEPS
 from tfcap.report.cells import parts_of
-from tfcap.report.data import Found
+from tfcap.report.data import Found, looks_of
 from tfcap.report.parts import page_part
 from tfcap.report.published import published_tables
 
@@ -21,7 +22,7 @@ def parts(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(parts):
-    return [page_part(part, 3, "") for part in parts]
+    return [page_part(part, 3, "", looks_of(parts)) for part in parts]
 
 
 def test_each_protocol_is_a_part_with_all_the_data_in_both(parts):
@@ -35,6 +36,14 @@ def test_each_protocol_is_a_part_with_all_the_data_in_both(parts):
         assert len(part.cells) == len(part.runs) == 2 * (2 * 2 + 1)
     one, other = (Found(part).own["random"][0.25].value for part in parts)
     assert other == pytest.approx(one + 0.2)
+
+
+def test_a_method_looks_alike_in_both(parts):
+    fewer = {name: cell for name, cell in parts[1].cells.items() if cell["axes"]["selector"] != "loss"}
+    parts = [parts[0], dataclasses.replace(parts[1], cells=fewer)]
+    one, other = ({name: line.style for name, line in Found(part, looks_of(parts)).lines.items()} for part in parts)
+    assert list(other) == ["random", "full"] and len(set(one.values())) == 3
+    assert {name: one[name] for name in other} == other
 
 
 def test_what_is_kept_is_shown_once(pages):

@@ -33,11 +33,13 @@ def main(argv: Sequence[str]) -> None:
     _check_out(out, places)
     parts = parts_of(places)
     from tfcap.report.across import across  # Matplotlib and Jinja are imported only when they are needed
+    from tfcap.report.data import looks_of
     from tfcap.report.parts import page_part
     from tfcap.reporting.page import write_page
 
+    looks = looks_of(parts)
     with progress_bar(len(parts), "parts", "part", over=parts) as bar:
-        pages = [page_part(part, asked.pictures, data_dir) for part in bar]
+        pages = [page_part(part, asked.pictures, data_dir, looks) for part in bar]
     pages = [*across(parts), *pages]
     with refusal_explained(f"--out={out}"), atomic_folder(out) as folder:
         write_page(folder, asked.title, [f"Made by tfcap {tfcap.__version__}."], pages, taken=[_MARK])

@@ -111,7 +111,8 @@ def _rows(part: Part) -> list[_Row]:
 def _page_part(rows: Sequence[_Row], protocol: str) -> PagePart:
     rows = sorted(rows, key=lambda row: -max(row.quality.items())[1].value)
     lines = {
-        row.label: Line(row.quality, {}, {}, place, is_reference=False, is_shown=True) for place, row in enumerate(rows)
+        row.label: Line(row.quality, {}, {}, place, place, is_reference=False, is_shown=True)
+        for place, row in enumerate(rows)
     }
     charts = [intervals_chart({row.label: row.quality for row in rows})]
     charts += quality_charts(lines)[:1] if any(len(row.quality) > 1 for row in rows) else []

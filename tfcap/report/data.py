@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,23 @@ _BEST = 5  # methods that charts show at first, beside random and all the data
 _CURVES = ("val_CIDEr", "loss")
 
 
+def looks_of(parts: Sequence[Part]) -> dict[str, int]:
+    """Returns the place of each method among those of all parts, so that it looks alike in each."""
+    names = dict.fromkeys(name for part in parts for name in Found(part).own)
+    return {name: place for place, name in enumerate(names)}
+
+
 @dataclasses.dataclass(frozen=True)
 class Found:
     """A part in the form that its charts and tables need.
 
     Attributes:
       part: it.
+      looks: by method, its place among those of the whole page, which gives it its style; by itself that in the part.
     """
 
     part: Part
+    looks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
     def own(self) -> dict[str, dict[float, Estimate]]:
@@ -132,6 +140,7 @@ class Found:
                 minutes[name],
                 curves[name],
                 place,
+                self.looks.get(name, place),
                 is_reference,
                 is_shown,
                 self.baseline.get(name),

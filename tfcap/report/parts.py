@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -27,13 +27,14 @@ _PROTOCOLS = {
 _NO_FOLDERS = "Not shown: the folders of the runs are not among what was named, or hold nothing of it."
 
 
-def page_part(part: Part, pictures: int, data_dir: str) -> PagePart:
+def page_part(part: Part, pictures: int, data_dir: str, looks: Mapping[str, int]) -> PagePart:
     """Returns what a page shows of a part, with at most `pictures` sample pictures.
 
     Args:
       data_dir: where the data set is; "" for where the runs found it.
+      looks: `looks_of` all parts of the page.
     """
-    found = Found(part)
+    found = Found(part, looks)
     lines = found.lines
     sections = [
         _quality(found),

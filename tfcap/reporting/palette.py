@@ -19,8 +19,8 @@ COLOURS = {
     "series-2": ("#00805e", "#41cfa4"),
     "series-3": ("#b5488c", "#f293cb"),
     "series-4": ("#8f6b00", "#e5c14b"),
-    "series-5": ("#1a8cb4", "#8adcf5"),
-    "series-6": ("#7a1f4b", "#e795b4"),
+    "series-5": ("#7a1f4b", "#e795b4"),
+    "series-6": ("#1a8cb4", "#8adcf5"),
 }
 SERIES = 7
 # Matplotlib's name of each marker, and its outline around (0, 0) for a key in the page. The round one is of no series.

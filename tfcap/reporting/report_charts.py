@@ -26,7 +26,8 @@ class Line:
       quality: estimates with value, low and high of CIDEr by fraction; fraction 1 is all the data, where that was run.
       minutes: the mean cost by fraction, scoring included; of all the data only where the method itself keeps them.
       curves: by fraction, then by name (`val_CIDEr`, `loss`), the mean over seeds in each epoch, NaN where none was.
-      place: among the methods, which gives it its style.
+      place: among the methods, by which a page finds it in its charts.
+      look: among the methods of the whole page, which gives it its style.
       is_reference: it is random, which the others are compared with.
       is_shown: a page shows it before anything is chosen, and the files do.
       baseline: the method random that is otherwise the same, if there is one.
@@ -36,6 +37,7 @@ class Line:
     minutes: Mapping[float, float]
     curves: Mapping[float, Mapping[str, np.ndarray]]
     place: int
+    look: int
     is_reference: bool
     is_shown: bool
     baseline: str | None = None
@@ -43,7 +45,7 @@ class Line:
     @property
     def style(self) -> Style:
         """How it is drawn."""
-        return Style(self.place, self.is_reference)
+        return Style(self.look, self.is_reference)
 
 
 def _series(lines: Mapping[str, Line]) -> dict[str, Any]:
