@@ -22,7 +22,7 @@ def _rule(**said):
 
 
 def test_the_rule_is_near_what_was_measured():
-    """Within a factor of two of the medians of the two grids in results/, by method and fraction."""
+    """Within a factor of two of the medians of the two grids in results/, by method and fraction, with equal epochs."""
     for name in ("scenes", "flickr8k"):
         cells = read_json(_MEASURED / f"study_selectors_{name}.json")["cells"]
         for selector, fraction in (("random", 0.1), ("random", 0.5), ("full", 1)):
@@ -30,6 +30,7 @@ def test_the_rule_is_near_what_was_measured():
                 cell["seconds"]
                 for cell in cells.values()
                 if (cell["axes"]["selector"], float(cell["axes"]["fraction"])) == (selector, fraction)
+                and cell["axes"].get("budget_steps") != "true"
             )
             said = {"dataset": name, "fraction": float(fraction)}
             said |= {"epochs": 12, "encoder": "mobilenet_v2"} if name == "flickr8k" else {}
