@@ -132,15 +132,14 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
 
 
 def curve_charts(lines: Mapping[str, Line]) -> list[Chart]:
-    """Returns the validation CIDEr and the training loss by epoch, a panel for each fraction."""
+    """Returns the validation CIDEr and the training loss by epoch, a panel for each fraction that has them."""
     found = []
     for name, title, factor in (("val_CIDEr", "Validation CIDEr x 100", 100), ("loss", "Training loss", 1)):
-        panels = [
-            _curves(lines, fraction, name, title, factor)
-            for fraction in sorted({fraction for line in lines.values() for fraction in line.curves})
-        ]
+        fractions = sorted({at for line in lines.values() for at, curves in line.curves.items() if name in curves})
+        panels = [_curves(lines, fraction, name, title, factor) for fraction in fractions]
         note = "The mean over seeds, by epoch."
-        found.append(Chart(f"curves_{name}", title, note, panels, (300.0, 230.0), **_series(lines)))
+        if panels:
+            found.append(Chart(f"curves_{name}", title, note, panels, (300.0, 230.0), **_series(lines)))
     return found
 
 
