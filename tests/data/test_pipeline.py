@@ -187,6 +187,8 @@ def test_only_training_augments(records, captions):
     plain = dict(_pictures(Inputs(records, SIZE), np.arange(10)))
     augmenting = dict(_pictures(Inputs(records, SIZE, "crop_flip"), np.arange(10)))
     _same({str(p): i for p, i in plain.items()}, {str(p): i for p, i in augmenting.items()})
+    ((_, trained),) = Inputs(records, SIZE, "crop_flip").stream([np.arange(10)], seed=0, epoch=0)
+    assert sum(not np.array_equal(trained[position], plain[position]) for position in plain) > 5
 
 
 def test_the_longest_caption_of_each_record(captions):

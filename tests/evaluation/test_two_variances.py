@@ -46,6 +46,24 @@ def test_noise_is_taken_off_after_the_chi_square_is_drawn(images, distance):
     assert expected < tail(distance, [images, Part(0.5, 3)]) - 0.03
 
 
+@pytest.mark.parametrize("of_images", [0.0, 0.01, 0.3])
+@pytest.mark.parametrize("noise", [0.05, 0.5, 3.0])
+@pytest.mark.parametrize("freedom", [1, 2, 14])
+def test_what_noise_leaves_agrees_with_an_integral_over_both_sides_of_the_kink(of_images, noise, freedom):
+    law, distance = stats.chi2(freedom), 0.7
+
+    def given(logarithm):
+        chi_square = np.exp(logarithm)
+        variance = max(0.0, 0.5 * freedom / chi_square - noise) + of_images
+        beyond = 2 * stats.norm.sf(distance / variance**0.5) if variance else 0.0
+        return beyond * law.pdf(chi_square) * chi_square
+
+    ends = np.log([law.ppf(1e-14), 0.5 * freedom / noise, max(law.isf(1e-14), freedom / noise)])
+    halves = [integrate.quad(given, *side, limit=400, epsabs=1e-12)[0] for side in (ends[:2], ends[1:])]
+    parts = [Part(of_images, 1e9), Part(0.5, freedom, noise)]
+    assert tail(distance, parts) == pytest.approx(sum(halves), abs=1e-4)
+
+
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 def test_the_half_width_leaves_out_what_it_says(level):
     parts = [Part(0.4, 2), Part(0.2, 99, 0.1)]

@@ -75,7 +75,7 @@ def variance_parts(values: np.ndarray, of_seeds: float, freedom: float) -> tuple
 def without_noise(part: Part) -> Part:
     """Returns the part with its noise taken off at once, as suits the interval of one mean; never below 0.
 
-    Taken off what the chi-square makes of it, noise would widen that interval to 98 % where seeds are alike. A variance
-    with one degree of freedom is left as it is: it would too often be taken for 0.
+    Taken off what the chi-square makes of it, noise would have that interval cover 97.6 % where images prevail. A
+    variance with one degree of freedom is left as it is: it would too often be taken for 0.
     """
     return Part(max(0.0, part.variance - part.noise) if part.freedom > 1 else part.variance, part.freedom)

@@ -37,8 +37,8 @@ def tail(distance: float, parts: Sequence[Part]) -> float:
       parts: one or two; those without variance count for nothing.
 
     Returns:
-      Of one part, Student's two-sided p; of two, an integral over their chi-squares that is right to 1e-6 of itself
-      down to 1e-8, and to 2e-4 where one has a single degree of freedom.
+      Of one part without noise, Student's two-sided p; else an integral over their chi-squares that is right to 2e-6 of
+      itself down to 1e-8, to 2e-4 where one has a single degree of freedom, and to 1e-4 of 1 where there is noise.
     """
     from scipy import stats
 
@@ -67,9 +67,24 @@ def half_width(level: float, parts: Sequence[Part]) -> float:
 
 
 def _possible(part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what a part's variance may truly be, and the probabilities of that."""
+    """Returns what a part's variance may truly be, and the probabilities of that.
+
+    Where the noise is more than a chi-square leaves of the variance there is a kink: those have one value, 0, and Gauss
+    and Legendre's rule goes over the others.
+    """
+    from scipy import stats
+
     ratios, weights = _inverse_chi_squares(part.freedom)
-    return np.maximum(0.0, part.variance * ratios - part.noise), weights
+    if not part.noise or not part.variance:
+        return part.variance * ratios, weights
+    law = stats.chi2(part.freedom)
+    kink = part.variance * part.freedom / part.noise
+    low, high = np.log([law.ppf(_LEFT_OUT), np.clip(kink, 2 * law.ppf(_LEFT_OUT), law.isf(_LEFT_OUT))])
+    nodes, widths = np.polynomial.legendre.leggauss(_NODES)
+    chi_squares = np.exp((low + high + (high - low) * nodes) / 2)
+    weights = np.append(law.pdf(chi_squares) * chi_squares * widths * (high - low) / 2, law.sf(kink))
+    above = part.variance * part.freedom / chi_squares - part.noise
+    return np.append(np.maximum(0.0, above), 0.0), weights / weights.sum()
 
 
 @functools.lru_cache(maxsize=64)

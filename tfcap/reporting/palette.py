@@ -19,7 +19,7 @@ COLOURS = {
     "series-2": ("#00805e", "#41cfa4"),
     "series-3": ("#b5488c", "#f293cb"),
     "series-4": ("#8f6b00", "#e5c14b"),
-    "series-5": ("#7a1f4b", "#e795b4"),
+    "series-5": ("#7a1f4b", "#c3b1ff"),
     "series-6": ("#1a8cb4", "#8adcf5"),
 }
 SERIES = 7
