@@ -41,7 +41,14 @@ _START = 30.0  # seconds
 RULE = f"by rule: work at {_CORE:g} GFLOP/s, one core (a GPU may do a thousand times as much), and {_START:g} s"
 AS_OTHER_SEEDS = "as the same cell took with other seeds"
 # Images of train, where the data set has one published size; by --coco_split too.
-_IMAGES = {"flickr8k": 6_000, "food_recipes": 10_800, "official": 118_287, "karpathy": 113_287, "val2017": 4_000}
+_IMAGES = {
+    "flickr8k": 6_000,
+    "flickr30k": 29_000,
+    "food_recipes": 10_800,
+    "official": 118_287,
+    "karpathy": 113_287,
+    "val2017": 4_000,
+}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,6 +46,7 @@ DATASETS = Registry(
         "scenes": "tfrecords_builder.scenes:Scenes",
         "coco_captions": "tfrecords_builder.coco_captions:CocoCaptions",
         "flickr8k": "tfrecords_builder.flickr:Flickr8k",
+        "flickr30k": "tfrecords_builder.flickr30k:Flickr30k",
         "food_recipes": "tfrecords_builder.food_recipes:FoodRecipes",
     },
 )

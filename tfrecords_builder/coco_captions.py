@@ -19,11 +19,12 @@ import tfcap.quiet  # noqa: F401
 import tensorflow_datasets as tfds  # isort: skip
 
 from tfcap.errors import InputError
-from tfcap.files import file_hash, read_json
+from tfcap.files import file_hash
 from tfcap.settings import DataSettings
 from tfrecords_builder.archives import Archive, Folder, Zips, download
 from tfrecords_builder.captions_builder import CaptionsBuilder
 from tfrecords_builder.features import Example
+from tfrecords_builder.karpathy import read_karpathy
 from tfrecords_builder.licences import Licence
 from tfrecords_builder.sources import absolute, random_splits
 
@@ -39,7 +40,6 @@ _NEEDED = {
     "val2017": ("annotations", "val2017"),
     "karpathy": ("val2017", "train2017"),
 }
-_KARPATHY_SPLITS = {"train": "train", "restval": "train", "val": "validation", "test": "test"}
 
 
 class _Photograph(NamedTuple):
@@ -135,14 +135,8 @@ class CocoCaptions(CaptionsBuilder):
     def _karpathy(self, data: DataSettings) -> dict[str, list[_Photograph]]:
         path = Path(data.karpathy_json).expanduser()
         self.notes["karpathy_json_sha256"] = file_hash(path)
-        splits: dict[str, list[_Photograph]] = {"train": [], "validation": [], "test": []}
-        try:
-            for image in read_json(path)["images"]:
-                members = splits[_KARPATHY_SPLITS[image["split"]]]
-                members.append(_karpathy_photograph(image))
-        except (KeyError, TypeError) as error:
-            problem = f"{path} is not Karpathy's dataset_coco.json ({type(error).__name__}: {error})"
-            raise InputError(problem, expected="images with filename, filepath, cocoid, split and sentences") from None
+        fields = "filename, filepath, cocoid, split and sentences"
+        splits = read_karpathy(path, _karpathy_photograph, "dataset_coco.json", fields)
         for split, members in splits.items():
             with_captions = [photograph for photograph in members if photograph.captions]
             self.counts["images_without_caption"] += len(members) - len(with_captions)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import tfcap.quiet  # noqa: F401
 
@@ -30,6 +31,14 @@ _SPLIT_LISTS = {
 }
 _TOKENS = "Flickr8k.token.txt"
 _CSV = "captions.txt"
+
+
+class Captioned(NamedTuple):
+    """What is said of a photograph that is not read yet."""
+
+    image_id: int
+    captions: Sequence[str]
+    caption_ids: Sequence[int]
 
 
 class Flickr8k(CaptionsBuilder):
@@ -66,30 +75,12 @@ class Flickr8k(CaptionsBuilder):
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
         source = Path(data.source).expanduser()
-        image_folder = self._image_folder(source)
+        folder = image_folder(source, _IMAGE_FOLDERS, self.SOURCE_LAYOUT)
         captions = self._captions(source)
-        # Ids are positions in sorted order, so that neither the split nor the order of the lines changes them.
-        examples = {}
-        caption_count = 0
-        for image_id, filename in enumerate(sorted(captions)):
-            texts = captions[filename]
-            examples[filename] = (image_id, texts, range(caption_count, caption_count + len(texts)))
-            caption_count += len(texts)
-
-        def read(names: Iterable[str]) -> Iterator[Example]:
-            for name in names:
-                image_id, texts, caption_ids = examples[name]
-                yield Example(image_id, name, read_file(image_folder / name), texts, caption_ids)
-
+        captioned = numbered(captions)
         names = self._split_names(source, captions)
         self.totals = {split: len(members) for split, members in names.items()}
-        return {split: read(members) for split, members in names.items()}
-
-    def _image_folder(self, source: Path) -> Path:
-        for name in _IMAGE_FOLDERS:
-            if (source / name).is_dir():
-                return source / name
-        raise InputError("--source has no folder of photographs", received=source, expected=self.SOURCE_LAYOUT)
+        return {split: read_captioned(folder, members, captioned) for split, members in names.items()}
 
     def _captions(self, source: Path) -> dict[str, list[str]]:
         """Returns each file name's captions, in the order of the caption file."""
@@ -119,6 +110,41 @@ class Flickr8k(CaptionsBuilder):
         return known
 
 
+def image_folder(source: Path, names: Sequence[str], layout: str) -> Path:
+    """Returns the first folder of `names` that the source has; raises InputError, naming the layout, if it has none."""
+    for name in names:
+        if (source / name).is_dir():
+            return source / name
+    raise InputError("--source has no folder of photographs", received=source, expected=layout)
+
+
+def numbered(captions: Mapping[str, Sequence[str]]) -> dict[str, Captioned]:
+    """Returns the captions of each file name with ids.
+
+    Ids are positions in sorted order, so that neither the split nor the order of the lines changes them.
+    """
+    found: dict[str, Captioned] = {}
+    count = 0
+    for image_id, name in enumerate(sorted(captions)):
+        texts = captions[name]
+        found[name] = Captioned(image_id, texts, range(count, count + len(texts)))
+        count += len(texts)
+    return found
+
+
+def read_captioned(folder: Path, names: Iterable[str], captioned: Mapping[str, Captioned]) -> Iterator[Example]:
+    """Yields the examples of `names`, whose photographs lie in `folder`."""
+    for name in names:
+        image_id, texts, caption_ids = captioned[name]
+        yield Example(image_id, name, read_file(folder / name), texts, caption_ids)
+
+
+def token_pair(line: str) -> tuple[str, str] | None:
+    """Returns (file name, caption) of a line such as `NAME.jpg#0<tab>CAPTION`; None for one without a tab."""
+    key, tab, text = line.partition("\t")
+    return (key.rpartition("#")[0] or key, text) if tab else None
+
+
 def _present_lists(source: Path) -> list[str]:
     return [name for name in _SPLIT_LISTS.values() if (source / name).is_file()]
 
@@ -126,10 +152,10 @@ def _present_lists(source: Path) -> list[str]:
 def _read_tokens(path: Path) -> Iterator[tuple[str, str]]:
     """Yields (file name, caption) from lines such as `NAME.jpg#0<tab>CAPTION`."""
     for line in read_lines(path):
-        key, tab, text = line.partition("\t")
-        if not tab:
+        pair = token_pair(line)
+        if pair is None:
             raise InputError(f"{path} has a line without a tab", received=repr(line), expected="NAME.jpg#0<tab>CAPTION")
-        yield key.rpartition("#")[0] or key, text
+        yield pair
 
 
 def _read_csv(path: Path) -> Iterator[tuple[str, str]]:

@@ -42,6 +42,17 @@ def _flickr8k(folder: Path) -> None:
         (folder / f"Flickr_8k.{split}Images.txt").write_text(names)
 
 
+def _flickr30k(folder: Path) -> None:
+    (folder / "flickr30k-images").mkdir(parents=True)
+    images = []
+    for number in range(12):
+        (folder / "flickr30k-images" / f"{number}.jpg").write_bytes(encoded(number))
+        sentences = [{"raw": f"{k} of {number}", "sentid": 2 * number + k} for k in range(2)]
+        split = "train" if number < 8 else "val" if number < 10 else "test"
+        images.append({"filename": f"{number}.jpg", "split": split, "sentences": sentences})
+    (folder / "dataset_flickr30k.json").write_text(json.dumps({"images": images}))
+
+
 def _food_recipes(folder: Path) -> None:
     (folder / "Food Images").mkdir(parents=True)
     for number in range(12):
@@ -55,6 +66,7 @@ ROWS: dict[str, Callable[[Path], None] | dict[str, Any]] = {
     "scenes": {"scenes_size": 12},
     "coco_captions": _coco,
     "flickr8k": _flickr8k,
+    "flickr30k": _flickr30k,
     "food_recipes": _food_recipes,
 }
 every = pytest.mark.parametrize("name", ROWS)
