@@ -136,7 +136,22 @@ def parse_said(
         )
     names = [field.name for fields in offered.values() for field in fields]
     said = {name: values[name].value for name in names if values[name].present}
+    said = _with_folder(said)
     return {**said, argument: stray if several else stray[0]} if argument else said
+
+
+def _with_folder(said: dict[str, Any]) -> dict[str, Any]:
+    """Returns what was said with --dataset=distilled:DIR as the settings have it, the folder as its source."""
+    dataset, colon, folder = str(said.get("dataset", "")).partition(":")
+    if dataset != "distilled" or not colon:
+        return said
+    if "source" in said:
+        raise InputError(
+            "A distilled set is its own source",
+            received=f"--dataset={said['dataset']} --source={said['source']}",
+            expected="--dataset=distilled:DIR alone",
+        )
+    return {**said, "dataset": dataset, "source": folder}
 
 
 def _help_text(values: absl_flags.FlagValues, offered: Mapping[str, list[dataclasses.Field[Any]]], usage: str) -> str:

@@ -1,7 +1,7 @@
 """Data: which images and captions, and how they are read."""
 
 HELP = {
-    "dataset": "The data set.",
+    "dataset": "The data set; distilled:DIR is what tfcap.distill left in the folder DIR.",
     "source": "Folder with the source images and captions; scenes needs none.",
     "data_dir": "Folder under which data sets are built as TFRecords, and feature caches are kept.",
     "coco_split": "Which split of COCO: official (train2017 against val2017), karpathy (needs --karpathy_json),"
@@ -15,7 +15,8 @@ HELP = {
     "shards": "TFRecord files a split.",
     "image_size": "Side of the square image that the encoder sees.",
     "max_tokens": "Longest caption.",
-    "min_word_count": "Rarer words become <unk>; 5 by itself. Of no use with --tokenizer or --checkpoint.",
+    "min_word_count": "Rarer words become <unk>; 5 by itself, and 1 in a distilled set. Of no use with --tokenizer"
+    " or --checkpoint.",
     "augment": "Augmentation of training images; needs --nofreeze_encoder.",
     "limit": "Takes only the first images of each split, for a trial.",
 }

@@ -16,7 +16,7 @@ ORDER = (
     ("errors", "quiet", "__init__"),
     ("files", "progress", "installed"),
     ("reporting",),
-    ("registry", "journal"),
+    ("registry", "journal", "distilled_set"),
     ("fields", "effects"),
     ("resolution",),
     ("settings", "command_settings"),

@@ -659,6 +659,12 @@ KINDS = {
     "karpathy file missing": Kind("needs the split file.*split.json", _karpathy(None)),
     "karpathy file damaged": Kind("split.json is not valid JSON", _karpathy("{")),
     "karpathy file of another kind": Kind("is not Karpathy's", _karpathy('{"images": [{"split": "train"}]}')),
+    "distilled set that is not there": Kind(
+        "distilled set is not a folder.*/absent", _changed(dataset="distilled:/absent", scenes_size=None)
+    ),
+    "distilled set with another source": Kind(
+        "own source.*--dataset=distilled:a --source=b", _changed(dataset="distilled:a", source="b")
+    ),
     # Weights.
     "missing weights": Kind("weights are missing.*absent.weights.h5", _weights("absent.weights.h5", None)),
     "weights of another format": Kind("unknown format.*weights.pt", _weights("weights.pt", b"PK")),

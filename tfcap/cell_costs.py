@@ -14,6 +14,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfcap.distilled_set import read_distilled
 from tfcap.grid import Cell
 from tfcap.settings import Settings
 
@@ -130,7 +131,12 @@ def _decoder(settings: Settings) -> float:
 def _images(settings: Settings) -> int:
     data = settings.data
     of_coco = data.coco_split if data.dataset == "coco_captions" else data.dataset
-    images = int(0.8 * data.scenes_size) if data.dataset == "scenes" else _IMAGES.get(of_coco, _UNLISTED_IMAGES)
+    if data.dataset == "scenes":
+        images = int(0.8 * data.scenes_size)
+    elif data.dataset == "distilled":
+        images = read_distilled(data.source).pairs
+    else:
+        images = _IMAGES.get(of_coco, _UNLISTED_IMAGES)
     return min(images, data.limit) if data.limit else images
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tfcap.distilled_set import read_distilled
 from tfcap.effects import USED, Values, check_effects, used_by_captioner, without_effect
 from tfcap.errors import InputError
 
@@ -39,6 +40,8 @@ _FOR_PHOTOGRAPHS: dict[str, Any] = {
     "batch_size": 128,
     "validate_every": 1,
 }
+# A distilled set has one caption a pair, and few pairs: words are rare in it.
+_FOR_DISTILLED: dict[str, Any] = {"min_word_count": 1}
 
 # Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
 OWN_ENCODER = {"vgg19_lstm": "vgg19"}
@@ -73,14 +76,14 @@ def resolved(said: Values) -> dict[str, Any]:
     small = values["encoder"] == "small_resnet"
     weights = values["encoder_weights"] or _own_weights(values) or ("none" if small else _imagenet(values["encoder"]))
     frozen = weights != "none" if values["train"] is None else values["train"] not in _ENCODER_TRAINS
-    _fill(values, {"encoder_weights": weights, "image_size": 64 if small else 224, "freeze_encoder": frozen})
+    _fill(values, {"encoder_weights": weights, "image_size": _image_size(values), "freeze_encoder": frozen})
     _fill(
         values,
         {
             "train": "decoder" if values["freeze_encoder"] else "all",
             "augment": "none" if values["freeze_encoder"] else "crop",  # a cached feature has one view of its image
             "image_dropout": values["dropout"],
-            "tie_embeddings": values["embedding_size"] == values["units"] and values["dataset"] != "scenes",
+            "tie_embeddings": values["embedding_size"] == values["units"] and not _on_scenes(values),
             "proxy": values["model"],
         },
     )
@@ -92,7 +95,8 @@ def resolved(said: Values) -> dict[str, Any]:
 
 def _words_for(values: Values, said: Values) -> list[str]:
     """Returns what the folder of a run is called by itself: what most experiments are told apart by."""
-    found = [values["dataset"], values["model"]]
+    found = [values["dataset"], *([Path(values["source"]).resolve().name] if values["dataset"] == "distilled" else [])]
+    found += [values["model"]]
     found += [Path(values["checkpoint"]).name] if values["checkpoint"] else []
     found += [values["train"]] if said["train"] else []
     return [*found, values["selector"], f"{values['fraction']:g}", f"s{values['seed']}"]
@@ -105,8 +109,9 @@ def _fill(values: dict[str, Any], by_themselves: Mapping[str, Any]) -> None:
 
 
 def _by_itself(values: Values) -> dict[str, Any]:
-    on_scenes = values["dataset"] == "scenes"
+    on_scenes = _on_scenes(values)
     found = {**_EVERYWHERE, **(_FOR_SCENES if on_scenes else _FOR_PHOTOGRAPHS)}
+    found |= _FOR_DISTILLED if values["dataset"] == "distilled" else {}
     found["encoder"] = _own_encoder(values) or found["encoder"]
     if not on_scenes:
         whose = "model" if "shape" in used_by_captioner(values) else "proxy"
@@ -114,9 +119,33 @@ def _by_itself(values: Values) -> dict[str, Any]:
     return found
 
 
+def _original(values: Values) -> Mapping[str, Any]:
+    """Returns the settings of the data set that was distilled, by name; nothing where the data set is no such one.
+
+    Raises:
+      InputError: the folder of the distilled set is not there or is damaged.
+    """
+    return read_distilled(values["source"]).data if values["dataset"] == "distilled" else {}
+
+
+def _on_scenes(values: Values) -> bool:
+    """Returns whether the pictures are scenes, or were distilled from scenes."""
+    return _original(values).get("dataset", values["dataset"]) == "scenes"
+
+
+def _image_size(values: Values) -> int:
+    """Returns the side of the picture that the encoder sees by itself, in pixels.
+
+    That of a distilled set is what its pictures were made for, if the encoder is the one of the original by itself.
+    """
+    usual = 64 if values["encoder"] == "small_resnet" else 224
+    of_original = (_FOR_SCENES if _on_scenes(values) else _FOR_PHOTOGRAPHS)["encoder"]
+    return (_original(values).get("image_size") if values["encoder"] == of_original else None) or usual
+
+
 def _own_encoder(values: Values) -> str | None:
     """Returns the encoder that the captioner has by itself, if it has one."""
-    name, on_photographs = values["model"], values["dataset"] != "scenes"
+    name, on_photographs = values["model"], not _on_scenes(values)
     if values["checkpoint"] and name in _IN_CHECKPOINT:
         return _IN_CHECKPOINT[name]
     return OWN_ENCODER.get(name) or (_ON_PHOTOGRAPHS.get(name) if on_photographs else None)

@@ -170,6 +170,12 @@ NEUTRAL = frozenset(
     }
 )
 
+
+def _neutral(values: Mapping[str, Any]) -> frozenset[str]:
+    """Returns NEUTRAL as it is for these settings: a distilled set is known by its folder alone."""
+    return NEUTRAL - {"source"} if values["dataset"] == "distilled" else NEUTRAL
+
+
 # What runs did whose description lacks a field, where the field's default is something else.
 _BEFORE = {"tie_embeddings": False}
 
@@ -243,8 +249,10 @@ class Settings:
     def difference(self, other: Settings) -> dict[str, tuple[Any, Any]]:
         """Returns {field: (ours, theirs)} for the fields that differ and that change the numbers."""
         ours, theirs = self.by_name(), other.by_name()
-        return {name: (ours[name], theirs[name]) for name in ours if name not in NEUTRAL and ours[name] != theirs[name]}
+        neutral = _neutral(ours)
+        return {name: (ours[name], theirs[name]) for name in ours if name not in neutral and ours[name] != theirs[name]}
 
     def hash(self) -> str:
         """Returns 16 hex digits that are equal exactly when no field that changes the numbers differs."""
-        return hash_of({name: item for name, item in self.by_name().items() if name not in NEUTRAL})[:16]
+        values = self.by_name()
+        return hash_of({name: item for name, item in values.items() if name not in _neutral(values)})[:16]
