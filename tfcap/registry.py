@@ -88,6 +88,13 @@ ENCODERS = Registry(
         "git_vit": "tfcap.models.git_checkpoint:GITVit",
     },
 )
+# Called with what --text_weights says and the most tokens of a text.
+TEXT_ENCODERS = Registry(
+    "text encoder",
+    {
+        "bert": "tfcap.models.bert:BertText",
+    },
+)
 SCORES = Registry(
     "score",
     {

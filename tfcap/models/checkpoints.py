@@ -22,6 +22,7 @@ HUB, KAGGLE = "hf://", "kaggle://"
 _HUB_NAME = re.compile(r"(?P<name>[\w.-]+(/[\w.-]+)?)(@(?P<revision>[\w./-]+))?")
 # No other files of a repository are downloaded.
 _OF_A_CHECKPOINT = ("*.json", "*.safetensors", "*.txt")
+_NOT_OF_A_CHECKPOINT = ("[!1]*/*", "1_[!P]*/*")  # folders, but 1_Pooling: how a text encoder makes one vector of many
 _OF_A_PRESET = ("*.json", "*.safetensors", "*.model", "*.weights.h5", "assets/*")
 _WHOLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -153,7 +154,7 @@ def preset_folder(where: str, flag: str) -> Path:
 
 
 def downloaded(
-    where: str, flag: str, wanted: Sequence[str] = _OF_A_CHECKPOINT, unwanted: Sequence[str] = ("*/*",)
+    where: str, flag: str, wanted: Sequence[str] = _OF_A_CHECKPOINT, unwanted: Sequence[str] = _NOT_OF_A_CHECKPOINT
 ) -> Path:
     """Returns the folder that hf://user/name[@revision] is downloaded to; raises InputError where it cannot be had.
 

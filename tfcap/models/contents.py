@@ -14,9 +14,10 @@ from tfcap.errors import InputError
 from tfcap.files import file_hash, hash_of
 from tfcap.models.checkpoints import KAGGLE, folder_of, opened
 
-FLAGS = ("checkpoint", "tokenizer", "encoder_weights")
+FLAGS = ("checkpoint", "tokenizer", "encoder_weights")  # of an experiment
+_ALL = (*FLAGS, "text_weights")
 _NO_FILES = ("none", "imagenet")  # what else --encoder_weights may say
-_READ = ("*.json", "*.txt", "*.model", "assets/**/*", "*.safetensors", "*.weights.h5")
+_READ = ("*.json", "*.txt", "*.model", "assets/**/*", "1_Pooling/config.json", "*.safetensors", "*.weights.h5")
 _PIECE, _PIECES = 4096, 16  # bytes, and how many of them of a tensor
 
 # A tensor in a file: what it is called and is, its first byte and the one after its last.
@@ -24,7 +25,7 @@ Place = tuple[str, int, int]
 
 
 def contents_behind(named: Mapping[str, Any], find: Callable[[str, str], Path] = folder_of) -> dict[str, str]:
-    """Returns a digest of what lies behind each of FLAGS that names files, by flag.
+    """Returns a digest of what lies behind each flag that names files, by flag.
 
     A name on Kaggle has none: one that ends in a version stays what it is, and no other is held to it.
 
@@ -36,7 +37,7 @@ def contents_behind(named: Mapping[str, Any], find: Callable[[str, str], Path] =
       InputError: there is no such place, or weights in it are damaged.
     """
     found = {}
-    for flag in FLAGS:
+    for flag in _ALL:
         where = named.get(flag)
         if where and where not in _NO_FILES and not where.startswith(KAGGLE):
             path = Path(where).expanduser()

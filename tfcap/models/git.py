@@ -21,13 +21,12 @@ from keras import ops
 
 from tfcap.data.text import Marks
 from tfcap.errors import InputError
+from tfcap.models.bert_table import block_rows
 from tfcap.models.cached_blocks import empty_state, extend, pass_image
 from tfcap.models.decoder_state import State
-from tfcap.models.weight_table import Row, attention, linear, norm, row
+from tfcap.models.weight_table import Row, linear, norm, row
 
 Tensor = Any
-
-_ATTENTION = {**{part: f"self.{part}" for part in ("query", "key", "value")}, "output": "output.dense"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +166,7 @@ class GIT(keras.Model):
         blocks = [
             one
             for index, block in enumerate(self.blocks)
-            for one in _block_rows(block, f"git.encoder.layer.{index}.", self.shape.num_attention_heads)
+            for one in block_rows(block, f"git.encoder.layer.{index}.", self.shape.num_attention_heads)
         ]
         return [
             row("git.embeddings.word_embeddings.weight", self.embedding.embeddings),
@@ -178,13 +177,3 @@ class GIT(keras.Model):
             *blocks,
             *linear("output", self.vocabulary_logits),
         ]
-
-
-def _block_rows(block: Any, name: str, heads: int) -> list[Row]:
-    return [
-        *attention(block._self_attention_layer, heads, f"{name}attention.", _ATTENTION),
-        *norm(f"{name}attention.output.LayerNorm", block._self_attention_layer_norm),
-        *linear(f"{name}intermediate.dense", block._feedforward_intermediate_dense),
-        *linear(f"{name}output.dense", block._feedforward_output_dense),
-        *norm(f"{name}output.LayerNorm", block._feedforward_layer_norm),
-    ]
