@@ -93,6 +93,8 @@ TEXT_ENCODERS = Registry(
     "text encoder",
     {
         "bert": "tfcap.models.bert:BertText",
+        "clip_text": "tfcap.models.clip_text:ClipText",
+        "small": "tfcap.models.small_text:saved",
     },
 )
 SCORES = Registry(

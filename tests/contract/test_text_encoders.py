@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models import toy_bert
+from tests.models import toy_bert, toy_clip
 from tfcap import registry
+from tfcap.data.text import WordTokenizer
+from tfcap.models.small_text import SmallText
 from tfcap.models.text_encoders import TextEncoder
 
 TEXTS = ["a red dog runs", "a cat", "the red ball isn't on the grass, is it?"]
@@ -22,10 +24,16 @@ def _sentence_bert(folder: Path) -> None:
     toy_bert.pooled(toy_bert.write_bert(folder), *toy_bert.MEAN)
 
 
+def _small(folder: Path) -> None:
+    SmallText(WordTokenizer.fit([*TEXTS, "and dog cat"], 1, MOST), seed=0).save(folder)
+
+
 # What writes the folder that --text_weights names; a variant of a kind has a dash after the kind.
 ROWS: dict[str, Callable[[Path], object]] = {
     "bert": toy_bert.write_bert,
     "bert-mean": _sentence_bert,
+    "clip_text": toy_clip.write_clip,
+    "small": _small,
 }
 
 

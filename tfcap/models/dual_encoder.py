@@ -73,18 +73,27 @@ def pretrained(where: str, flag: str = "dual_encoder") -> Pretrained:
       InputError: there is none, it is damaged, or it lacks a tower or its tokenizer.
     """
     checkpoint = open_checkpoint(where, flag)
-    _check_kind(checkpoint, flag)
-    vision, text = (
-        shape_of(kind, said_of(checkpoint, tower), checkpoint.origin)
-        for kind, tower in ((VisionShape, "vision"), (TextShape, "text"))
-    )
+    text, tokenizer = text_side(checkpoint, flag)
+    vision = shape_of(VisionShape, said_of(checkpoint, "vision"), checkpoint.origin)
     size, preprocessing = projection_size_of(checkpoint), checkpoint.preprocessing()
-    tokenizer = ClipTokenizer(checkpoint.folder, text.max_position_embeddings)
-    _check_tokenizer(tokenizer, text, checkpoint)
     model = DualEncoder(vision, text, size, preprocessing)
     fill(model.rows(), checkpoint, model.weights, BUFFERS)
     colours = [model.vision.mean.tolist(), model.vision.deviation.tolist()]
     return Pretrained(model, tokenizer, hash_of(checkpoint.hash(), tokenizer.hash, colours))
+
+
+def text_side(checkpoint: Checkpoint, flag: str, max_tokens: int | None = None) -> tuple[TextShape, ClipTokenizer]:
+    """Returns the shape of a CLIP's text tower and its tokenizer, of as many tokens as it has places or fewer.
+
+    Raises:
+      InputError: it is no CLIP, or it lacks a tower or its tokenizer.
+    """
+    _check_kind(checkpoint, flag)
+    text = shape_of(TextShape, said_of(checkpoint, "text"), checkpoint.origin)
+    places = text.max_position_embeddings
+    tokenizer = ClipTokenizer(checkpoint.folder, places if max_tokens is None else min(max_tokens, places))
+    _check_tokenizer(tokenizer, text, checkpoint)
+    return text, tokenizer
 
 
 def projection_size_of(checkpoint: Checkpoint) -> int:
