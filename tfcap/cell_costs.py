@@ -35,6 +35,8 @@ _ENCODERS = {
     "vit_b16": 35.0,
     "vit": 35.0,
     "git_vit": 35.0,
+    "nf_resnet50": 8.2,
+    "nf_resnet_small": 0.04,
 }
 _UNLISTED_ENCODER, _UNLISTED_IMAGES = 8.8, 10_000
 _CORE = 50.0  # GFLOP a second, of one core

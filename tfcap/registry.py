@@ -86,6 +86,8 @@ ENCODERS = Registry(
         "vit_b16": "tfcap.models.vit:VitB16",
         "vit": "tfcap.models.vit:Vit",
         "git_vit": "tfcap.models.git_checkpoint:GITVit",
+        "nf_resnet50": "tfcap.models.nf_resnet:NFResNet50",
+        "nf_resnet_small": "tfcap.models.nf_resnet:SmallNFResNet",
     },
 )
 # Called with what --text_weights says and the most tokens of a text.

@@ -51,7 +51,9 @@ _IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
 # Encoders that keras.applications has weights of.
 _WITH_IMAGENET = ("resnet50", "vgg19", "mobilenet_v2")
 # Encoders that no checkpoint has to say the size of.
-_WITH_A_SIZE = ("clip_vit_b32", "vit_b16")
+_WITH_A_SIZE = ("clip_vit_b32", "vit_b16", "nf_resnet50")
+# Encoders of small pictures, which have no pretrained weights.
+_SMALL = ("small_resnet", "nf_resnet_small")
 # Captioners whose decoder has other sizes than base, on photographs.
 _OWN_SHAPE = {"vit_llama": "1b"}
 # What --shape can be, by captioner.
@@ -73,7 +75,7 @@ def resolved(said: Values) -> dict[str, Any]:
     check_effects(said)
     values = dict(said)
     _fill(values, _by_itself(values))
-    small = values["encoder"] == "small_resnet"
+    small = values["encoder"] in _SMALL
     weights = values["encoder_weights"] or _own_weights(values) or ("none" if small else _imagenet(values["encoder"]))
     frozen = weights != "none" if values["train"] is None else values["train"] not in _ENCODER_TRAINS
     _fill(values, {"encoder_weights": weights, "image_size": _image_size(values), "freeze_encoder": frozen})

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.models.toy_clip import write_clip
 from tests.models.toy_vit import write_vit
@@ -28,8 +29,10 @@ ROWS: dict[str, str | Callable[..., str]] = {
     "vit_b16": "none",
     "vit": lambda folder: str(write_vit(folder, image_size=SIZE)),
     "git_vit": lambda folder: str(write_git(folder, image_size=SIZE)),
+    "nf_resnet50": "none",
+    "nf_resnet_small": "none",
 }
-SLOW = {"resnet50"}
+SLOW = {"resnet50", "nf_resnet50"}
 
 every = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ROWS]
@@ -61,6 +64,22 @@ def test_features_are_as_wide_as_it_says_and_of_one_image_each(made, name, regio
     assert found.shape[0] == B and found.shape[-1] == encoder.feature_size and found.ndim == (3 if regions else 2)
     np.testing.assert_allclose(encoder(encoder.preprocess(IMAGES[1:2])), found[1:2], atol=1e-4)
     assert np.abs(found[0] - found[1]).max() > 1e-5
+
+
+@every
+def test_pixels_between_whole_numbers_count_and_pass_a_gradient_on(made, name):
+    """Distilled images are float32, of 0 to 255 and, while they are learnt, a little beyond."""
+    encoder = made(name)
+    np.testing.assert_allclose(encoder.preprocess(IMAGES.astype(np.float32)), encoder.preprocess(IMAGES), atol=1e-5)
+    values = np.array([-20, 0.2, 100.7, 254.9, 300], np.float32)
+    pixels = tf.constant(np.broadcast_to(values[:, None, None, None], [5, SIZE, SIZE, 3]))
+    with tf.GradientTape() as tape:
+        tape.watch(pixels)
+        prepared = encoder.preprocess(pixels)
+    gradient = np.asarray(tape.gradient(prepared, pixels))
+    rises = np.diff(np.asarray(prepared)[:, 0, 0], axis=0) / np.diff(values)[:, None]
+    assert (gradient > 0).all() and np.ptp(gradient, axis=(0, 1, 2)).max() < 1e-6
+    np.testing.assert_allclose(np.sort(rises), np.sort(gradient[:4, 0, 0]), rtol=1e-3)
 
 
 @every

@@ -52,8 +52,8 @@ def test_it_learns_which_of_two_things_is_on_the_left():
     held_out = np.arange(len(TEXTS)) % 6 == 0
     model = keras.Sequential([encoder, keras.layers.Dense(1, activation="sigmoid")])
     model.compile(keras.optimizers.Adam(1e-3), "binary_crossentropy", metrics=["accuracy"])
-    model.fit(tokens[~held_out], on_the_left[~held_out], batch_size=24, epochs=40, verbose=0)
-    assert model.evaluate(tokens[held_out], on_the_left[held_out], verbose=0)[1] > 0.8
+    model.fit(tokens[~held_out], on_the_left[~held_out], batch_size=24, epochs=30, verbose=0)
+    assert model.evaluate(tokens[held_out], on_the_left[held_out], verbose=0)[1] > 0.7
 
 
 def test_another_checkpoint_or_vocabulary_is_refused(tmp_path):
