@@ -6,6 +6,7 @@ That its weights are those of a file, and what is said of files that do not fit,
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -96,6 +97,15 @@ def test_one_made_again_is_the_same(make, encoder):
     again = make()
     assert again.identity() == encoder.identity()
     np.testing.assert_allclose(_embed(again, TEXTS), _embed(encoder, TEXTS), atol=1e-6)
+
+
+def test_it_computes_in_float32_whatever_the_policy_is(make, encoder):
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        under_another = make()
+    finally:
+        keras.mixed_precision.set_dtype_policy("float32")
+    np.testing.assert_allclose(_embed(under_another, TEXTS), _embed(encoder, TEXTS), atol=1e-6)
 
 
 def test_its_identity_is_of_every_weight(encoder):

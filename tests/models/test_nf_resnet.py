@@ -13,6 +13,8 @@ from tfcap.errors import InputError
 from tfcap.models.nf_blocks import OF_RELU, StandardisedConvolution
 from tfcap.models.nf_resnet import NF_RESNET_50, SMALL, NFResNet, NFResNet50, NFShape
 from tfcap.models.weight_table import tensors_of
+from tfcap.scoring.rules import RULES
+from tfcap.scoring.taps import rules_for
 from tfcap.settings import Settings
 
 SIDE = 16
@@ -50,7 +52,7 @@ def test_at_the_start_a_signal_has_the_variance_that_its_block_expects(shape):
 
 
 def test_a_kernel_has_mean_0_and_the_variance_of_its_fan_in_whatever_its_weights_are():
-    layer = StandardisedConvolution(3, 8, 3, gamma=1.0)
+    layer = StandardisedConvolution(8, 3, gamma=1.0)
     x = _noise(8, 2)
     before = np.asarray(layer(x))
     layer.kernel.assign(7 * layer.kernel.numpy() + 5)
@@ -120,6 +122,11 @@ def test_the_small_one_is_small(small):
     assert 300_000 < small.count_params() < 500_000 and small.feature_size == 256
     for side, places in ((16, 1), (64, 16)):
         assert registry.ENCODERS["nf_resnet_small"]("none", side, True)(_noise(side, 1)).shape == (1, places, 256)
+
+
+def test_the_scores_that_have_no_rule_for_it_say_so_by_name(small):
+    with pytest.raises(InputError, match="no rule.*stages_0_0/conv1.*gradient_norm_fallback=instantiate"):
+        rules_for(small, RULES, None)
 
 
 def test_mixed_precision_is_near_the_exact_features():

@@ -29,20 +29,21 @@ class StandardisedConvolution(keras.layers.Layer):
     Equation 2 of the paper; `gamma`, by which a ReLU in front of it is made up for, is in the kernel.
     """
 
-    def __init__(
-        self, inputs: int, outputs: int, size: int, strides: int = 1, gamma: float = OF_RELU, **arguments: Any
-    ) -> None:
+    def __init__(self, outputs: int, size: int, strides: int = 1, gamma: float = OF_RELU, **arguments: Any) -> None:
         super().__init__(**arguments)
-        fan_in = size * size * inputs
-        self.size, self.strides, self.scale = size, strides, gamma * fan_in**-0.5
+        self.outputs, self.size, self.strides, self.gamma = outputs, size, strides, gamma
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        fan_in = self.size * self.size * int(input_shape[-1] or 0)
+        self.scale = self.gamma * fan_in**-0.5
         self.kernel = self.add_weight(
-            shape=(size, size, inputs, outputs),
+            shape=(self.size, self.size, input_shape[-1], self.outputs),
             initializer=keras.initializers.RandomNormal(stddev=fan_in**-0.5),
             autocast=False,  # its mean and variance are float32
             name="kernel",
         )
-        self.gain = self.add_weight(shape=(outputs,), initializer="ones", autocast=False, name="gain")
-        self.bias = self.add_weight(shape=(outputs,), initializer="zeros", name="bias")
+        self.gain = self.add_weight(shape=(self.outputs,), initializer="ones", autocast=False, name="gain")
+        self.bias = self.add_weight(shape=(self.outputs,), initializer="zeros", name="bias")
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:
@@ -91,16 +92,24 @@ class NFBlock(keras.layers.Layer):
         policy = self.dtype_policy
         self.pools, self.expected_variance = means and strides > 1, expected_variance
         self.convolutions = [
-            StandardisedConvolution(inputs, middle, 1, dtype=policy, name="conv1"),
-            StandardisedConvolution(middle, middle, 3, strides, dtype=policy, name="conv2"),
-            StandardisedConvolution(middle, width, 1, dtype=policy, name="conv3"),
+            StandardisedConvolution(middle, 1, dtype=policy, name="conv1"),
+            StandardisedConvolution(middle, 3, strides, dtype=policy, name="conv2"),
+            StandardisedConvolution(width, 1, dtype=policy, name="conv3"),
         ]
         size = 1 if self.pools else strides
         self.shortcut = (
-            StandardisedConvolution(inputs, width, size, size, dtype=policy, name="shortcut")
+            StandardisedConvolution(width, size, size, dtype=policy, name="shortcut")
             if strides > 1 or inputs != width
             else None
         )
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        first, second, third = self.convolutions
+        first.build(input_shape)
+        for layer in (second, third):
+            layer.build((*input_shape[:-1], first.outputs))
+        if self.shortcut is not None:
+            self.shortcut.build(input_shape)
         self.built = True
 
     def call(self, x: Tensor) -> Tensor:

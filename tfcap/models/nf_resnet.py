@@ -2,6 +2,7 @@
 
 Source: Brock, De and Smith 2021, https://arxiv.org/abs/2101.08692; the image side of Wu et al. 2024,
 https://arxiv.org/abs/2308.07545. The arithmetic of nf_resnet50 is timm's, and a test holds its block against PyTorch.
+Gradient norms have no rule for its convolutions, and take --gradient_norm_fallback=instantiate.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class NFResNet(keras.Model):
         self.shape, self.width = shape, shape.widths[-1]
         channels, size, gamma = shape.stem
         policy = self.dtype_policy
-        self.first = StandardisedConvolution(3, channels, size, 2, gamma, dtype=policy, name="stem")
+        self.first = StandardisedConvolution(channels, size, 2, gamma, dtype=policy, name="stem")
+        self.first.build((None, None, None, 3))
         self.blocks, self.names = [], []
         for name, (inputs, width, strides, variance) in _plan(shape):
             block = NFBlock(
@@ -78,6 +80,7 @@ class NFResNet(keras.Model):
                 dtype=policy,
                 name=name.replace(".", "_"),
             )
+            block.build((None, None, None, inputs))
             self.blocks.append(block)
             self.names.append(name)
         self.built = True
