@@ -27,7 +27,8 @@ ORDER = (
     ("run_folder", "results", "trackers", "machine"),
     ("cards",),
     ("training", "export"),
-    ("scoring", "distillation"),
+    ("scoring",),
+    ("distillation",),
     ("scoring_plan",),
     ("teacher",),
     ("preparation", "validation", "scored_run", "evaluation_folder"),
@@ -37,7 +38,7 @@ ORDER = (
     ("grid", "search"),
     ("findings", "cell_costs"),
     ("study", "trials"),
-    ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report", "tune"),
+    ("main", "caption", "score", "select", "inspect", "convert", "evaluate", "report", "tune", "distill"),
 )
 BESIDE = {("validation", "preparation")}
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -109,8 +110,11 @@ def test_model_code_uses_keras_ops_alone():
             assert not re.search(r"^\s*(import|from) tensorflow", TEXT[name], re.MULTILINE), name
 
 
-def test_only_the_step_opens_a_gradient_tape():
-    assert [name for name, text in TEXT.items() if "GradientTape(" in text] == ["tfcap/training/step.py"]
+def test_only_functional_steps_open_a_gradient_tape():
+    steps = ["contrastive", "matching", "step", "unrolled"]
+    assert [name for name, text in TEXT.items() if "GradientTape(" in text] == [
+        f"tfcap/training/{name}.py" for name in steps
+    ]
 
 
 def _renames(tree: ast.AST) -> list[int]:

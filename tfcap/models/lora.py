@@ -99,7 +99,7 @@ def adapt(
     pairs = []
     for attention in attentions:
         for name in projections:
-            pairs.append(LowRank(getattr(attention, _attribute(name)), rank, alpha, dropout))
+            pairs.append(LowRank(getattr(attention, _attribute(attention, name)), rank, alpha, dropout))
             _replace(attention, name, pairs[-1])
     return pairs
 
@@ -110,7 +110,7 @@ def merge(layer: Layer) -> None:
     What it computes stays the same, up to rounding to the precision of the base's weights. All of it stays frozen.
     """
     for attention, name in _adapted(layer):
-        _replace(attention, name, getattr(attention, _attribute(name)).merged())
+        _replace(attention, name, getattr(attention, _attribute(attention, name)).merged())
 
 
 def _pair(base: Layer, rank: int) -> tuple[tuple[Any, ...], dict[str, Any], tuple[Any, ...], dict[str, Any], str]:
@@ -139,21 +139,28 @@ def _pair(base: Layer, rank: int) -> tuple[tuple[Any, ...], dict[str, Any], tupl
     return shape, down, (None, *free, rank), up, f"{summed}{low},{low}{made}->{kernel}"
 
 
-def _attribute(projection: str) -> str:
-    return f"_{projection}_dense"
+def _attribute(layer: Layer, projection: str) -> str:
+    """Returns where a layer has the projection; Keras' attention begins the name with an underscore, ours does not."""
+    name = f"{projection}_dense"
+    return f"_{name}" if hasattr(layer, f"_{name}") else name
 
 
 def _attentions(layer: Layer) -> list[Layer]:
     """Returns the attention layers within a layer, itself included."""
-    names = [_attribute(name) for name in PROJECTIONS]
-    return [part for part in layer._flatten_layers() if all(hasattr(part, name) for name in names)]
+    return [
+        part
+        for part in layer._flatten_layers()
+        if all(hasattr(part, _attribute(part, projection)) for projection in PROJECTIONS)
+    ]
 
 
 def _adapted(layer: Layer) -> list[tuple[Layer, str]]:
     """Returns the attention layers and the names of their projections that have a pair."""
     places = [(attention, name) for attention in _attentions(layer) for name in PROJECTIONS]
     return [
-        (attention, name) for attention, name in places if isinstance(getattr(attention, _attribute(name)), LowRank)
+        (attention, name)
+        for attention, name in places
+        if isinstance(getattr(attention, _attribute(attention, name)), LowRank)
     ]
 
 
@@ -161,6 +168,7 @@ def _replace(attention: Layer, projection: str, new: Layer) -> None:
     """Puts another layer in a projection's place; Keras takes no new part into a built layer otherwise."""
     tracker = attention._tracker
     tracker.unlock()
-    tracker.untrack(getattr(attention, _attribute(projection)))
-    setattr(attention, _attribute(projection), new)
+    attribute = _attribute(attention, projection)
+    tracker.untrack(getattr(attention, attribute))
+    setattr(attention, attribute, new)
     tracker.lock()
