@@ -134,6 +134,24 @@ TRACKERS = Registry(
         "mlflow": "tfcap.trackers.mlflow:MLflow",
     },
 )
+# Ways to make a small set of pairs: coresets by the selectors of the same name, then synthetic sets.
+DISTILLERS = Registry(
+    "method",
+    {
+        "random": "tfcap.distillation.coresets:Random",
+        "herding": "tfcap.distillation.coresets:Herding",
+        "k_center": "tfcap.distillation.coresets:KCenter",
+        "k_means": "tfcap.distillation.coresets:KMeans",
+        "forgetting": "tfcap.distillation.coresets:ForgettingEvents",
+        "stratified": "tfcap.distillation.coresets:Stratified",
+        "trajectory": "tfcap.distillation.stepwise:TrajectoryMatching",
+        "gradient_matching": "tfcap.distillation.stepwise:GradientMatching",
+        "covmatch": "tfcap.distillation.covariance:CovMatch",
+        "covmatch_exact": "tfcap.distillation.covariance:CovMatchExact",
+        "prototypes": "tfcap.distillation.prototypes:Prototypes",
+        "whitened": "tfcap.distillation.covariance:WhitenedDirections",
+    },
+)
 # Classes, or functions, that make a selector from its options.
 SELECTORS = Registry(
     "selector",

@@ -88,9 +88,12 @@ def sheet_pixels(samples: Sequence[Sample]) -> np.ndarray:
 
 
 def columns_pixels(columns: Mapping[str, Sequence[Example]]) -> np.ndarray:
-    """Returns uint8 [H, W, 3]: a column for each heading, all of the same number of examples."""
+    """Returns uint8 [H, W, 3]: a column for each heading, all of the same number of examples.
+
+    The examples of one heading alone stand side by side, in as many columns as suit them.
+    """
     cards = [_card_of(example, None, INK) for row in zip(*columns.values(), strict=True) for example in row]
-    return np.asarray(_drawn(cards, len(columns), list(columns)))
+    return np.asarray(_drawn(cards, len(columns) if len(columns) > 1 else _columns(len(cards)), list(columns)))
 
 
 def _sheet(samples: Sequence[Sample]) -> Image.Image:
