@@ -17,6 +17,7 @@ from absl import flags as absl_flags
 
 from tfcap.command_settings import (
     ConvertSettings,
+    DistillSettings,
     EvaluateSettings,
     InspectSettings,
     ReportSettings,
@@ -34,6 +35,7 @@ _COMMANDS: dict[str, type] = {
     "score": ScoreSettings,
     "select": SelectSettings,
     "convert": ConvertSettings,
+    "distill": DistillSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "report": ReportSettings,

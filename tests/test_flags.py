@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import flags
-from tfcap import evaluate
+from tfcap import distill, evaluate
 from tfcap.command_settings import (
     ConvertSettings,
+    DistillSettings,
     EvaluateSettings,
     InspectSettings,
     ReportSettings,
@@ -27,6 +28,7 @@ from tfcap.settings import Settings
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 PRESETS = sorted((_REPOSITORY / "flags" / "presets").glob("*.flags"))
+DISTILLATIONS = [path for path in PRESETS if "tfcap.distill" in path.read_text(encoding="utf-8")]
 EVALUATIONS = [path for path in PRESETS if "tfcap.evaluate" in path.read_text(encoding="utf-8")]
 
 
@@ -42,6 +44,7 @@ OWN = {  # groups of one command
     "score": ScoreSettings,
     "select": SelectSettings,
     "convert": ConvertSettings,
+    "distill": DistillSettings,
     "evaluate": EvaluateSettings,
     "inspect": InspectSettings,
     "study": StudySettings,
@@ -237,7 +240,7 @@ def test_the_command_s_help_ends_with_0():
 # Presets.
 
 
-@pytest.mark.parametrize("path", sorted({*PRESETS} - {*EVALUATIONS}), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted({*PRESETS} - {*EVALUATIONS, *DISTILLATIONS}), ids=lambda path: path.stem)
 def test_every_preset_is_a_complete_experiment_or_a_grid_of_them(path):
     cells = cells_of([f"--flagfile={path}"])
     assert ("tfcap.study" in path.read_text(encoding="utf-8")) == (len(cells) > 1)
@@ -254,6 +257,16 @@ def test_every_preset_of_an_evaluation_lacks_a_source_and_a_place_alone(path, mo
     monkeypatch.setattr(evaluate, "metrics_table", str)
     evaluate.main(["evaluate", f"--flagfile={path}", "--source=SOURCE", "--out=OUT"])
     assert seen[0].data.source == "SOURCE" and seen[0] == seen[0].resolve()
+
+
+@pytest.mark.parametrize("path", DISTILLATIONS, ids=lambda path: path.stem)
+def test_every_preset_of_a_distillation_is_a_study_of_three_seeds(path):
+    at_hand = ["--text_weights=MINILM", "--encoder_weights=file.weights.h5"] if path.stem == "s3_flickr8k_small" else []
+    assert all(word.split("=")[0] in path.read_text(encoding="utf-8") for word in at_hand)
+    verb, asked, settings = distill.settings_of(["distill", "study", f"--flagfile={path}", "--out=OUT", *at_hand])
+    assert verb == "study" and asked.seeds == "0,1,2" and {"random", "trajectory"} < {*asked.methods.split(",")}
+    names = asked.text_weights, settings.model.encoder_weights
+    assert any("://" in name for name in names) == (not path.stem.endswith("_small"))
 
 
 TABLES = {  # of the reproduced studies, by the stem of the preset that has the grid; what it runs on at a small size
@@ -277,7 +290,11 @@ def test_every_table_of_a_study_has_a_grid_at_both_sizes_with_three_seeds(stem):
         assert {cell.axes["seed"] for cell in cells} == {"0", "1", "2"}
 
 
-@pytest.mark.parametrize("path", [path for path in PRESETS if path.stem.endswith("_small")], ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PRESETS if path.stem.endswith("_small") and path not in DISTILLATIONS],
+    ids=lambda path: path.stem,
+)
 def test_a_small_preset_downloads_nothing_when_its_command_names_the_weights(path):
     on = TABLES.get(path.stem.removesuffix("_small"), "flickr8k")
     named = [*AT_HAND.get(path.stem, []), *(["--encoder_weights=file.weights.h5"] if on == "flickr8k" else [])]
