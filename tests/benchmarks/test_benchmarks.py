@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tfcap import registry
@@ -69,6 +70,10 @@ PROMISES = {
         for name in ("lstm", "gpt2")
     },
     "gradient_sketch": {f"{kind}_{size}": [] for kind in ("float16", "bits") for size in (256, 1024, 4096)},
+    "distillation": {
+        name: ["plain_over_torch", "low_memory_over_torch", "low_memory_over_plain"]
+        for name in ("features_p4_s2", "features_p8_s2", "pixels_p2_s2")
+    },
     "serving_latency": {"p50": ["saved_model_over_python"], "p90": ["saved_model_over_python"]},
 }
 
@@ -160,6 +165,24 @@ def test_the_memory_of_a_pass_is_a_process_s_own_above_what_it_held(outcome):
 def test_pytorch_s_norms_of_the_same_weights_are_ours(outcome, side):
     for case in outcome("gradient_norms_torch")["cases"].values():
         assert 0 < case["largest_relative_difference"][side] < 1e-4
+
+
+def test_pytorch_s_gradients_of_the_same_descent_are_ours(outcome):
+    for case in outcome("distillation")["cases"].values():
+        for side in ("plain", "low_memory"):
+            apart = case["largest_relative_difference"][side]
+            assert set(apart) == {"loss", "losses", "images", "texts", "rates"}
+            assert 0 < max(apart.values()) < 1e-2
+
+
+def test_growth_is_that_of_the_medians_and_of_the_memory(outcome):
+    result = outcome("distillation")
+    one, other = (result["cases"][f"features_p{pairs}_s2"] for pairs in (4, 8))
+    for side, found in result["growth"]["features"]["pairs"].items():
+        assert found["time"] == pytest.approx(np.log2(other[side]["median"] / one[side]["median"]), abs=2e-3)
+        memory = [case["memory_mib"][side] for case in (one, other)]
+        assert found["memory"] == pytest.approx(np.log2(memory[1] / memory[0]), abs=2e-3)
+    assert result["growth"]["pixels"] == {}  # of one size
 
 
 def test_a_longer_sketch_errs_less(outcome):
