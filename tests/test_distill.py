@@ -153,7 +153,11 @@ def test_pictures_are_judged_by_another_image_encoder(pixels, tmp_path):
     before = listing(out)
     said = {"encoder": "small_resnet", "sets": out / "sets" / "covmatch-4-s0"}
     assert toy("evaluate", tmp_path / "other", **said).splitlines()[1].startswith("covmatch ")
-    assert {path.name for path in (tmp_path / "other").iterdir()} == {".lock", "judged-small_resnet"}
+    assert {path.name for path in (tmp_path / "other").iterdir()} == {
+        ".lock",
+        "judged-small_resnet",
+        "problem.json",
+    }
     assert listing(out) == before
 
 

@@ -78,6 +78,7 @@ def test_a_finished_study_runs_nothing(study):
     assert before == ((out / "study.json").stat().st_mtime_ns, (out / "logs" / "full.txt").stat().st_mtime_ns)
 
 
+@pytest.mark.slow
 def test_a_grid_that_gains_a_value_keeps_what_is_finished(study, tmp_path):
     before, arguments, _ = study
     out = tmp_path / "study"

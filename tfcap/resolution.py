@@ -140,7 +140,7 @@ def _image_size(values: Values) -> int:
 
     That of a distilled set is what its pictures were made for, if the encoder is the one of the original by itself.
     """
-    usual = 64 if values["encoder"] == "small_resnet" else 224
+    usual = 64 if values["encoder"] in _SMALL else 224
     of_original = (_FOR_SCENES if _on_scenes(values) else _FOR_PHOTOGRAPHS)["encoder"]
     return (_original(values).get("image_size") if values["encoder"] == of_original else None) or usual
 

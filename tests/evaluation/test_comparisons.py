@@ -107,7 +107,7 @@ def test_the_errors_of_one_test_and_after_holm_of_the_family_are_five_per_cent(m
     assert np.mean([holm(row).min() < 0.05 for row in p]) <= 0.065
 
 
-@pytest.mark.parametrize("methods", [1, 2])
+@pytest.mark.parametrize("methods", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_failed_cell_makes_no_difference_out_of_nothing(methods):
     rng = np.random.default_rng(0)
     p = np.array([_p_values(rng, methods, failed=True) for _ in range(300)])

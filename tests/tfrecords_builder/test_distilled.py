@@ -205,6 +205,7 @@ def test_two_distilled_sets_are_two_experiments_and_cost_by_their_pairs(original
 # The whole command.
 
 
+@pytest.mark.slow
 def test_a_captioner_is_trained_on_it_and_tested_on_the_original(toy_flags, original, tmp_path):
     folder = write_distilled(tmp_path / "set", original, pairs=6)
     said = {name: value for name, value in toy_flags.items() if name not in ("xla", "progress", "scenes_size")}

@@ -109,7 +109,7 @@ def _of_pixels(kind, folder):
         ("nf_resnet_small", False),
         pytest.param("nf_resnet_small", True, marks=pytest.mark.slow),  # minutes of XLA, of two steps
         ("low rank", False),
-        ("low rank", True),
+        pytest.param("low rank", True, marks=pytest.mark.slow),
     ],
 )
 def test_computing_again_gives_what_keeping_all_gives_through_an_encoder(kind, xla, tmp_path):
