@@ -1,16 +1,14 @@
 """Knowledge distillation against PyTorch, against values by hand, and against Hinton et al. 2015."""
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 import torch
 from torch.nn import functional as F
 
-from tests.training.toy import FEATURES, SIDE, WORDS, ToyEncoder, batch, captioner
+from tests.training.toy import FEATURES, WORDS, batch, captioner, classes, classifier
 from tfcap.data.text import PAD
-from tfcap.models.batch_norm import BatchNorm, moving_statistics
-from tfcap.models.classifier import Classifier
+from tfcap.models.batch_norm import moving_statistics
 from tfcap.training.knowledge import Student, knowledge_loss
 from tfcap.training.step import SummedAdamW, loss_and_gradients, seeded_state, train_step, values_of
 
@@ -19,33 +17,8 @@ pytestmark = pytest.mark.parity
 RNG = np.random.default_rng
 
 
-class NormedEncoder(ToyEncoder):
-    """The toy encoder with batch normalisation, moved off its beginnings, and Keras' own dropout after it."""
-
-    def __init__(self, dropout=0.0):
-        super().__init__()
-        rest = [BatchNorm(name="norm"), keras.layers.Dropout(dropout, seed=0)]
-        self.backbone = keras.Sequential([self.backbone, *rest])
-        for variable in (rest[0].moving_mean, rest[0].moving_variance):
-            variable.assign(RNG(0).uniform(0.2, 0.6, variable.shape))
-
-
-def _classifier(seed, encoder=ToyEncoder, **more):
-    keras.utils.set_random_seed(seed)
-    model = Classifier(encoder(**more), classes=WORDS)
-    for variable in model.trainable_variables:
-        variable.assign(RNG(seed).normal(scale=0.5, size=variable.shape))
-    return model
-
-
-def _classes(size, seed=0):
-    """Returns a batch of pictures of one class each."""
-    rng = RNG(seed)
-    return {
-        "images": tf.constant(rng.integers(0, 256, (size, SIDE, SIDE, 3)).astype(np.uint8)),
-        "tokens": tf.constant(rng.integers(0, WORDS, (size, 1)).astype(np.int32)),
-        "weights": tf.ones([size]),
-    }
+def _classes(size):
+    return {name: tf.constant(array) for name, array in classes(size).items()}
 
 
 def _captions(size):
@@ -116,7 +89,7 @@ def test_no_gradient_goes_to_the_teacher():
 
 
 def test_a_classifier_s_losses_are_those_of_pytorch_on_its_logits():
-    student, teacher, inputs = _classifier(0), _classifier(1), _classes(6)
+    student, teacher, inputs = classifier(), classifier(seed=1), _classes(6)
     losses, mask = Student(student, teacher, alpha=0.3, temperature=4.0)(inputs, training=True)
     ours, theirs = (
         torch.tensor(model.class_logits(model.encode(inputs["images"])).numpy()) for model in (student, teacher)
@@ -180,7 +153,7 @@ def test_only_the_student_s_variables_train_and_in_its_order():
 @pytest.mark.parametrize("xla", [False, True])
 def test_a_step_goes_against_the_gradient_of_pytorch_and_leaves_the_teacher_as_it_is(xla):
     """The first step of AdamW moves the bias of the logits by the learning rate, against the sign of its gradient."""
-    student, teacher = _classifier(0, NormedEncoder), _classifier(1, NormedEncoder, dropout=0.5)
+    student, teacher = classifier(norm=True), classifier(seed=1, norm=True, dropout=0.5)
     both, inputs = Student(student, teacher, alpha=0.1, temperature=4.0), _classes(8)
     optimizer = SummedAdamW(0.01, weight_decay=0.0)
     optimizer.build(student.trainable_variables)
@@ -208,7 +181,7 @@ def test_a_step_goes_against_the_gradient_of_pytorch_and_leaves_the_teacher_as_i
 
 def test_what_the_teacher_says_of_a_picture_does_not_depend_on_the_others():
     """Though the student trains: batch normalisation by its moving statistics, and no dropout."""
-    student, teacher, inputs = _classifier(0), _classifier(1, NormedEncoder, dropout=0.5), _classes(5)
+    student, teacher, inputs = classifier(), classifier(seed=1, norm=True, dropout=0.5), _classes(5)
     both = Student(student, teacher, alpha=0.0, temperature=4.0)
     alone = {name: value[:1] for name, value in inputs.items()}
     expected = _torch_loss(
