@@ -104,8 +104,8 @@ def resolved(said: Values) -> dict[str, Any]:
             "proxy": values["model"],
         },
     )
-    _check_together(values)
     _check_classes(values)
+    _check_together(values)
     _check_training(values, said)
     values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(_words_for(values, said))}"
     return values
