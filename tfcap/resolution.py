@@ -280,6 +280,12 @@ def _check_training(values: Values, said: Values) -> None:
             received="--track=gradient_norm --norm=batch",
             expected="--norm=group, or another signal",
         )
+    if values["knowledge_distillation"] and values["proxy_epochs"] == 0 and not values["teacher"]:
+        raise InputError(
+            "A teacher that is not trained knows nothing",
+            received="--proxy_epochs=0 --knowledge_distillation",
+            expected="one epoch or more, or --teacher",
+        )
     frozen, model, train = values["freeze_encoder"], values["model"], values["train"]
     if values["checkpoint"] and "units" in USED.get(model, ()):
         raise InputError(f"{model} is not read from a checkpoint", received=f"--checkpoint={values['checkpoint']}")
