@@ -21,7 +21,7 @@ HELP = {
     " averaged; by itself the end. It trains no longer than to the last of them, on the schedule of --proxy_epochs.",
     "teacher": "Run folder whose best checkpoint scores, in place of training one; for learnability the captioner that"
     " the proxy is compared with, on the same data set or on another part of it; forgetting and aum come of what its"
-    " training tracked.",
+    " training tracked. In a grid, full is its own cell of all the data with the same seed.",
     "dual_encoder": "The pretrained CLIP that clip_score goes by, in the form of Hugging Face: config.json,"
     " *.safetensors and a tokenizer.",
     "token_reduction": "Whether a caption's number, or the loss whose gradient is taken, is the mean or the sum over"
