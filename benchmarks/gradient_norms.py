@@ -209,7 +209,7 @@ def _vectorized(model: Captioner) -> Callable[..., tf.Tensor]:
             with tf.GradientTape() as tape:
                 tape.watch(parameters)
                 alone = {name: value[None] for name, value in example.items()}
-                loss, tokens = weighted_loss(model, parameters, state, alone, training=False)
+                loss, tokens, _ = weighted_loss(model, parameters, state, alone, training=False)
                 loss = loss / tokens
             gradients = tape.gradient(loss, parameters)
             return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(tf.convert_to_tensor(g))) for g in gradients]))

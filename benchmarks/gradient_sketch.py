@@ -82,7 +82,7 @@ def exact_gradients(model: Captioner, inputs: dict[str, tf.Tensor]) -> np.ndarra
             losses = []
             for caption in range(captions):
                 alone = {**example, "tokens": example["tokens"][:, caption], "weights": tf.ones([1])}
-                loss, tokens = weighted_loss(model, parameters, state, alone, training=False)
+                loss, tokens, _ = weighted_loss(model, parameters, state, alone, training=False)
                 losses.append(loss / tokens)
             mean = tf.reduce_sum(tf.stack(losses) * example["weights"][0]) / tf.reduce_sum(example["weights"])
         found = tape.gradient(mean, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)

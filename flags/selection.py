@@ -10,7 +10,7 @@ HELP = {
     "clusters": "Clusters of k_means (by itself one for each kept image) and deduplication (the square root of N).",
     "neighbours": "Nearest images that d2 (by itself 10) and facility_location (64) compare each image with.",
     "mixture": "What mixed is made of: selectors that take turns in proportion to their shares.",
-    "class_balanced": "Keeps the same part of every class, where the data set has classes.",
+    "class_balanced": "Keeps the same part of every class; of --model=classifier.",
     "proxy": "The captioner that scores, with the same encoder; the experiment's own --model unless said otherwise.",
     "proxy_epochs": "Epochs that the scoring captioner trains on all of train before it scores; a fifth of --epochs for"
     " the proxy of gradient norms, el2n and learnability, as many as --epochs for the teacher of loss, forgetting and"
@@ -19,7 +19,8 @@ HELP = {
     " gradient_norm with ten.",
     "score_epochs": "Epochs of a scoring captioner's training after which it scores, 0 being before, whose scores are"
     " averaged; by itself the end. It trains no longer than to the last of them, on the schedule of --proxy_epochs.",
-    "teacher": "Run folder whose best checkpoint scores, in place of training one; for learnability the captioner that"
+    "teacher": "Run folder whose best checkpoint scores, and teaches in --knowledge_distillation, in place of training"
+    " one; for learnability the captioner that"
     " the proxy is compared with, on the same data set or on another part of it; forgetting and aum come of what its"
     " training tracked. In a grid, full is its own cell of all the data with the same seed.",
     "dual_encoder": "The pretrained CLIP that clip_score goes by, in the form of Hugging Face: config.json,"

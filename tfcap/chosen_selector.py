@@ -7,12 +7,12 @@ import math
 from typing import Any
 
 from tfcap import registry
+from tfcap.effects import CLASSIFIER
 from tfcap.errors import InputError
 from tfcap.selection import EMBEDDING, LABELS, Selector
 from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.settings import SelectionSettings, Settings
 
-_NOT_COMPUTED = {LABELS: "class labels"}
 # What selectors call the flags that are their options; of those in _BY_ITSELF 0 leaves it to the selector.
 _OPTIONS = {
     "selection_score": "score",
@@ -83,11 +83,11 @@ def _shares(mixture: str) -> list[tuple[str, float]]:
 
 def _check_signals(selector: Selector, settings: Settings) -> None:
     for need in selector.needs:
-        if need in _NOT_COMPUTED:
+        if need == LABELS and settings.model.model != CLASSIFIER:
             raise InputError(
-                f"This version computes no {_NOT_COMPUTED[need]}",
-                received=asked(settings.selection),
-                expected="a selector that does without",
+                "Captions are of no class",
+                received=f"{asked(settings.selection)} --model={settings.model.model}",
+                expected=f"--model={CLASSIFIER}, or a selector that does without",
             )
         if need == EMBEDDING and settings.selection.level == "pair":
             raise InputError(

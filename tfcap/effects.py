@@ -25,7 +25,9 @@ USED = {
     "git": ("shape",),
     "vit_llama": (*_PREFIX, *_LORA),
     "vgg19_lstm": _LSTM,
+    "classifier": (),
 }
+CLASSIFIER, CIFAR_RESNET = "classifier", "resnet18_cifar"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,11 +54,29 @@ _NEEDS = {
     ),
     **dict.fromkeys(_LORA, _Need(lambda values: values["train"] == "lora", ("train",), "--train=lora")),
     "min_word_count": _Need(
-        lambda values: not (values["tokenizer"] or values["checkpoint"]),
-        ("tokenizer", "checkpoint"),
-        "neither --tokenizer nor --checkpoint, but the words of the train split",
+        lambda values: not (values["tokenizer"] or values["checkpoint"] or values["model"] == CLASSIFIER),
+        ("tokenizer", "checkpoint", "model"),
+        "neither --tokenizer nor --checkpoint, but a captioner with the words of the train split",
     ),
-    "early_stopping": _Need(lambda values: values["beams"] > 1, ("beams",), "--beams above 1"),
+    "early_stopping": _Need(
+        lambda values: values["beams"] > 1 and values["model"] != CLASSIFIER, ("beams", "model"), "--beams above 1"
+    ),
+    **dict.fromkeys(
+        ("norm", "width"),
+        _Need(
+            lambda values: (values["encoder"] or (values["model"] == CLASSIFIER and CIFAR_RESNET)) == CIFAR_RESNET,
+            ("encoder",),
+            f"--encoder={CIFAR_RESNET}",
+        ),
+    ),
+    **dict.fromkeys(
+        ("kd_alpha", "kd_temperature"),
+        _Need(
+            lambda values: values["knowledge_distillation"],
+            ("knowledge_distillation",),
+            "--knowledge_distillation",
+        ),
+    ),
 }
 _OFF = ("attention", "early_stopping")  # unless they are said; of the others None stands for it
 _OF_EVERY = tuple(name for name in _NEEDS if not any(name in used for used in USED.values()))

@@ -22,17 +22,19 @@ from tfcap.files import atomic_folder, read_json, write_json
 from tfcap.models.build import build_captioner, decoding_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
+from tfcap.proxies import KNOWLEDGE, teaching_captioner
 from tfcap.reporting.curves import training_curves
 from tfcap.reporting.tables import metrics_table, parameters_in_words
 from tfcap.results import write_results
 from tfcap.scores import embeddings, loaded, scores_of, sketches
-from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
+from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings
 from tfcap.trackers import Trackers, check_installed
 from tfcap.training import checkpoint
+from tfcap.training.knowledge import Student
 from tfcap.validation import Validation
 
-# Told each validation's number, from 1, its CIDEr, and whether it is the last; what it raises ends training there.
+# Told each validation's number, from 1, its CIDEr or accuracy, and whether it is the last; what it raises ends it all.
 Watch = Callable[[int, float, bool], None]
 
 
@@ -79,11 +81,12 @@ def run(settings: Settings) -> Result:
 
 
 def best_validation(settings: Settings, watch: Watch) -> float:
-    """Trains as `run` does, without a look at the test split; returns the best validation CIDEr."""
+    """Trains as `run` does, without a look at the test split; returns the best validation CIDEr, or accuracy."""
     prep = Preparation(settings.resolve())
     with trackers_of(prep) as trackers:
         train(prep, select(prep), trackers, watch)
-    return max(value for value in read_json(prep.folder / "history.json")["val_CIDEr"] if value is not None)
+    history = read_json(prep.folder / "history.json")
+    return max(value for value in history[f"val_{prep.settings.quality}"] if value is not None)
 
 
 def select(prep: Preparation) -> Mask:
@@ -99,6 +102,7 @@ def select(prep: Preparation) -> Mask:
         {needed: scores_of(prep, needed) for needed in selector.scores},
         embeddings(prep) if EMBEDDING in selector.needs else None,
         **(sketches(prep) if SKETCHES in selector.needs else {}),
+        labels=prep.labels if LABELS in selector.needs else None,
     )
     by = selector.scores[0] if selector.scores else None
     began = time.perf_counter()
@@ -130,15 +134,15 @@ def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None
     done = [prep.folder / "history.json", *(prep.folder / "dynamics" / f"{name}.json" for name in track)]
     if all(path.exists() for path in done):
         return
-    model = prep.new_captioner()
+    model, judged_by = prep.new_captioner(), f"val_{prep.settings.quality}"
     validation = Validation(prep, model, trackers)
 
     def validate() -> dict[str, float]:
         scores = validation.run()
         if watch is not None:
-            before = training.progress.history.get("val_CIDEr", [])
+            before = training.progress.history.get(judged_by, [])
             number = 1 + sum(value is not None for value in before)
-            watch(number, scores["val_CIDEr"], training.progress.epoch == training.epochs)
+            watch(number, scores[judged_by], training.progress.epoch == training.epochs)
         return scores
 
     training = prep.training(
@@ -149,6 +153,8 @@ def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None
         track,
         steps=_budget(prep),
         validate=validate,
+        judged_by=judged_by,
+        objective=_objective(prep, model),
         log=validation.log,
         title=f"training {parameters_in_words(model.parameters_trained, model.parameters)}",
     )
@@ -160,6 +166,16 @@ def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None
             prep.folder / "history.json", {**progress.history, "steps": progress.step, "seconds": progress.seconds}
         )
     prep.replicas.barrier()
+
+
+def _objective(prep: Preparation, model: Captioner) -> Student | None:
+    """Returns the model with its teacher, trained where no earlier run has; None where it learns from data alone."""
+    asked = prep.settings.training
+    if not asked.knowledge_distillation:
+        return None
+    teacher = teaching_captioner(prep)
+    with prep.replicas.strategy.scope():
+        return Student(model, teacher, alpha=asked.kd_alpha, temperature=asked.kd_temperature)
 
 
 def _budget(prep: Preparation) -> int:
@@ -199,6 +215,8 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
     history = read_json(prep.folder / "history.json")
     kept, steps, seconds = len(mask.ids), history["steps"], history["seconds"]
     scored = [read_json(prep.folder / "scores" / f"{name}.json") for name in prep.plan.files]
+    if prep.settings.training.knowledge_distillation:
+        scored.append({**read_json(prep.folder / KNOWLEDGE), "pass_seconds": 0.0})
     # Where there are several scores, one captioner gives them all.
     scoring = max((one["train_seconds"] for one in scored), default=0.0) + sum(one["pass_seconds"] for one in scored)
     return {
@@ -217,7 +235,7 @@ def _costs(prep: Preparation, mask: Mask) -> dict[str, Any]:
 
 def _teacher_seconds(prep: Preparation) -> float | None:
     """Returns how long the teacher was trained, 0 where none is asked; None where its run is not finished."""
-    if not (prep.plan.files and prep.settings.selection.teacher):
+    if not prep.settings.selection.teacher or not (prep.plan.files or prep.settings.training.knowledge_distillation):
         return 0.0
     history = Path(prep.settings.selection.teacher) / "history.json"
     return read_json(history)["seconds"] if history.exists() else None

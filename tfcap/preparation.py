@@ -17,6 +17,7 @@ import tensorflow as tf
 
 import tfrecords_builder
 from tfcap import registry
+from tfcap.data.classes import ClassNames
 from tfcap.data.feature_cache import features
 from tfcap.data.pairs import Pairs
 from tfcap.data.pipeline import Batch, Captions, Inputs, SequentialBatches, TrainingBatches
@@ -24,6 +25,7 @@ from tfcap.data.record_index import Examples
 from tfcap.data.records import Records
 from tfcap.data.subwords import Tokenizer, tokenizer_in
 from tfcap.data.text import WordTokenizer
+from tfcap.effects import CLASSIFIER
 from tfcap.evaluation.tokenizer import tokenize
 from tfcap.files import locked
 from tfcap.models.build import build_captioner, build_encoder
@@ -64,7 +66,12 @@ def named_tokenizer(settings: Settings) -> Tokenizer | None:
 
 
 def tokenizer_of(settings: Settings, train: Records) -> Tokenizer:
-    """Returns the tokenizer that the settings name, or one of the words of the whole train split, for all fractions."""
+    """Returns the tokenizer that the settings name, or one of the words of the whole train split, for all fractions.
+
+    That of a classifier is of the names of the classes.
+    """
+    if settings.model.model == CLASSIFIER:
+        return ClassNames.of(train.captions)
     texts = (text for texts in train.captions for text in texts)
     return named_tokenizer(settings) or WordTokenizer.fit(texts, settings.data.min_word_count, settings.data.max_tokens)
 
@@ -100,6 +107,8 @@ class Preparation:
             split: Pairs(self.records[split]) if pairs else self.records[split] for split in ("train", "validation")
         }
         self.captions = {split: Captions(self.records[split], self.tokenizer) for split in ("train", "validation")}
+        if isinstance(self.tokenizer, ClassNames):
+            self.tokenizer.encode([name for names in self.records["test"].captions for name in names])
         self._check_before_writing()
         fingerprints = {split: records.fingerprint for split, records in self.records.items()}
         contents, data_set = self.contents, self.records["train"].data_set
@@ -245,6 +254,11 @@ class Preparation:
         if array.ndim == 2:
             return array
         return np.stack([image.reshape(-1, image.shape[-1]).mean(axis=0) for image in array])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each example of train, int64 [N]; of classifiers alone."""
+        return self.captions["train"].tokens[self.examples["train"].images, 0].astype(np.int64)
 
     def new_captioner(self, name: str = "", seed: int | None = None) -> Captioner:
         """Returns a captioner with its initial weights: the experiment's own, or another by name or by seed."""

@@ -11,10 +11,13 @@ import tfcap.quiet  # noqa: F401
 
 import numpy as np
 
+from tfcap.files import write_json
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.scoring.signal import Signal
 from tfcap.training import checkpoint
+
+KNOWLEDGE = "teacher.json"  # in a run folder: from whom it learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,23 @@ def tracked_captioner(prep: Preparation) -> ScoringCaptioners:
     paths, seconds = _trained(prep, seed, length, [length])
     moment = Moment(f"s{seed}-e{length}", seed, paths[length])
     return ScoringCaptioners([moment], {**about, "checkpoint": moment.checkpoint}, seconds)
+
+
+def teaching_captioner(prep: Preparation) -> Captioner:
+    """Returns the teacher of --knowledge_distillation with its weights: that of --teacher, or the scoring captioner.
+
+    The run's teacher.json says which it is; its training is seen to where no earlier run has.
+    """
+    with prep.alone_in_scoring():
+        scoring = tracked_captioner(prep)
+    (moment,) = scoring.moments
+    model = prep.new_captioner(prep.settings.selection.proxy)
+    moment.set_weights(prep, model)
+    if prep.replicas.is_chief:
+        found = {"checkpoint": moment.checkpoint, "train_seconds": scoring.train_seconds}
+        write_json(prep.folder / KNOWLEDGE, {**scoring.about, **found})
+    prep.replicas.barrier()
+    return model
 
 
 def _about(prep: Preparation) -> dict[str, Any]:

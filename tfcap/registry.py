@@ -60,6 +60,7 @@ CAPTIONERS = Registry(
         "git": "tfcap.models.git_captioner:GITCaptioner",
         "vit_llama": "tfcap.models.vit_llama:LlamaCaptioner",
         "vgg19_lstm": "tfcap.models.lstm:LSTMCaptioner",  # with another encoder by itself: resolution.OWN_ENCODER
+        "classifier": "tfcap.models.classifier:Classifier",
     },
 )
 # Captioners that a checkpoint holds whole, to be evaluated without training: of the table above, by the same line, and
@@ -88,6 +89,7 @@ ENCODERS = Registry(
         "git_vit": "tfcap.models.git_checkpoint:GITVit",
         "nf_resnet50": "tfcap.models.nf_resnet:NFResNet50",
         "nf_resnet_small": "tfcap.models.nf_resnet:SmallNFResNet",
+        "resnet18_cifar": "tfcap.models.resnet_cifar:ResNet18Cifar",
     },
 )
 # Called with what --text_weights says and the most tokens of a text.

@@ -10,8 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from tfcap.distilled_set import read_distilled
-from tfcap.effects import USED, Values, check_effects, used_by_captioner, without_effect
+from tfcap.effects import (
+    CIFAR_RESNET,
+    CLASSIFIER,
+    USED,
+    Values,
+    check_effects,
+    used_by_captioner,
+    without_effect,
+)
 from tfcap.errors import InputError
+from tfcap.fields import several
 
 # What None stands for, on every data set and by data set. `scenes` trains a small encoder from scratch in minutes.
 _EVERYWHERE: dict[str, Any] = {
@@ -21,6 +30,10 @@ _EVERYWHERE: dict[str, Any] = {
     "lora_rank": 16,
     "lora_alpha": 32.0,
     "lora_dropout": 0.1,
+    "norm": "batch",
+    "width": 64,
+    "kd_alpha": 0.1,
+    "kd_temperature": 4.0,
 }
 _FOR_SCENES: dict[str, Any] = {
     "encoder": "small_resnet",
@@ -40,11 +53,13 @@ _FOR_PHOTOGRAPHS: dict[str, Any] = {
     "batch_size": 128,
     "validate_every": 1,
 }
+# Pictures of classes are small, and a classifier's epoch is short.
+_FOR_CLASSES: dict[str, Any] = {"epochs": 30, "batch_size": 128, "validate_every": 5}
 # A distilled set has one caption a pair, and few pairs: words are rare in it.
 _FOR_DISTILLED: dict[str, Any] = {"min_word_count": 1}
 
 # Captioners whose encoder is the one in their name whatever the data set, unless --encoder says otherwise.
-OWN_ENCODER = {"vgg19_lstm": "vgg19"}
+OWN_ENCODER = {"vgg19_lstm": "vgg19", CLASSIFIER: CIFAR_RESNET}
 # Captioners with an encoder of their own on photographs, or on any data set if it comes out of their --checkpoint.
 _ON_PHOTOGRAPHS = {"clip_gpt2": "clip_vit_b32", "vit_gpt2": "vit_b16", "vit_llama": "vit_b16"}
 _IN_CHECKPOINT = {"vit_gpt2": "vit", "git": "git_vit"}
@@ -53,7 +68,7 @@ _WITH_IMAGENET = ("resnet50", "vgg19", "mobilenet_v2")
 # Encoders that no checkpoint has to say the size of.
 _WITH_A_SIZE = ("clip_vit_b32", "vit_b16", "nf_resnet50")
 # Encoders of small pictures, which have no pretrained weights.
-_SMALL = ("small_resnet", "nf_resnet_small")
+_SMALL = ("small_resnet", "nf_resnet_small", CIFAR_RESNET)
 # Captioners whose decoder has other sizes than base, on photographs.
 _OWN_SHAPE = {"vit_llama": "1b"}
 # What --shape can be, by captioner.
@@ -83,13 +98,14 @@ def resolved(said: Values) -> dict[str, Any]:
         values,
         {
             "train": "decoder" if values["freeze_encoder"] else "all",
-            "augment": "none" if values["freeze_encoder"] else "crop",  # a cached feature has one view of its image
+            "augment": _augment(values),
             "image_dropout": values["dropout"],
             "tie_embeddings": values["embedding_size"] == values["units"] and not _on_scenes(values),
             "proxy": values["model"],
         },
     )
     _check_together(values)
+    _check_classes(values)
     _check_training(values, said)
     values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(_words_for(values, said))}"
     return values
@@ -114,6 +130,7 @@ def _by_itself(values: Values) -> dict[str, Any]:
     on_scenes = _on_scenes(values)
     found = {**_EVERYWHERE, **(_FOR_SCENES if on_scenes else _FOR_PHOTOGRAPHS)}
     found |= _FOR_DISTILLED if values["dataset"] == "distilled" else {}
+    found |= _FOR_CLASSES if values["model"] == CLASSIFIER else {}
     found["encoder"] = _own_encoder(values) or found["encoder"]
     if not on_scenes:
         whose = "model" if "shape" in used_by_captioner(values) else "proxy"
@@ -140,9 +157,16 @@ def _image_size(values: Values) -> int:
 
     That of a distilled set is what its pictures were made for, if the encoder is the one of the original by itself.
     """
-    usual = 64 if values["encoder"] in _SMALL else 224
+    usual = 32 if values["encoder"] == CIFAR_RESNET else 64 if values["encoder"] in _SMALL else 224
     of_original = (_FOR_SCENES if _on_scenes(values) else _FOR_PHOTOGRAPHS)["encoder"]
     return (_original(values).get("image_size") if values["encoder"] == of_original else None) or usual
+
+
+def _augment(values: Values) -> str:
+    """Returns how training images are varied by themselves; a cached feature has one view of its image."""
+    if values["freeze_encoder"]:
+        return "none"
+    return "pad_crop_flip" if values["model"] == CLASSIFIER else "crop"
 
 
 def _own_encoder(values: Values) -> str | None:
@@ -192,6 +216,43 @@ def _check_together(values: Values) -> None:
         raise InputError("--coco_split=karpathy needs the split file", expected="--karpathy_json=dataset_coco.json")
 
 
+# What a classifier has no use for, and its value where nobody has said it.
+_OF_CAPTIONS = {
+    "max_tokens": 32,
+    "dropout": 0.3,
+    "tokenizer": "",
+    "checkpoint": "",
+    "level": "image",
+    "beams": 3,
+    "length_penalty": 1.0,
+    "no_repeat_ngram": 0,
+    "temperature": 0.0,
+    "top_p": 1.0,
+}
+
+
+def _check_classes(values: Values) -> None:
+    """Raises InputError for what only captioners have, and for what only classifiers have."""
+    model, proxy = values["model"], values["proxy"]
+    if (model == CLASSIFIER) != (proxy == CLASSIFIER):
+        raise InputError(
+            "Captioners and classifiers do not score for each other",
+            received=f"--proxy={proxy} --model={model}",
+            expected="two captioners, or a classifier alone",
+        )
+    if model != CLASSIFIER:
+        return
+    for name, usual in _OF_CAPTIONS.items():
+        if values[name] != usual:
+            raise InputError(
+                f"--{name} would have no effect on a classifier",
+                received=f"--{name}={values[name]}",
+                expected="a captioner that uses it",
+            )
+    if values["image_dropout"] != values["dropout"]:
+        raise InputError("The classifier has no dropout", received=f"--image_dropout={values['image_dropout']:g}")
+
+
 def _check_shape(values: Values) -> None:
     """Raises InputError where the captioner, or the proxy, which has the same shape, has none of that name."""
     roles = ["model"] if "shape" in used_by_captioner(values) else []
@@ -212,6 +273,12 @@ def _check_training(values: Values, said: Values) -> None:
             "The last of as many epochs as --budget_steps takes may be a part of one, and --track is of whole epochs",
             received=f"--budget_steps --track={values['track']}",
             expected="one of the two",
+        )
+    if values["norm"] == "batch" and "gradient_norm" in several(values["track"]):
+        raise InputError(
+            "Batch normalisation mixes the images of a batch, so that none has a gradient of its own in training",
+            received="--track=gradient_norm --norm=batch",
+            expected="--norm=group, or another signal",
         )
     frozen, model, train = values["freeze_encoder"], values["model"], values["train"]
     if values["checkpoint"] and "units" in USED.get(model, ()):

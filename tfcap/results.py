@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from tfcap.data.records import Records
+from tfcap.evaluation import classification
 from tfcap.evaluation.caption_metrics import Evaluation, evaluate
+from tfcap.evaluation.quality import ACCURACY
 from tfcap.files import write_json
 from tfcap.reporting.pictures import Sample, samples_sheet
 from tfcap.settings import Settings
@@ -27,13 +29,17 @@ def write_results(
       costs: what else metrics.json says.
     """
     evaluation, ids = settings.evaluation, [int(image_id) for image_id in records.ids]
-    found = evaluate(
-        dict(zip(ids, records.captions, strict=True)),
-        dict(zip(ids, texts, strict=True)),
-        java=evaluation.java,
-        resamples=evaluation.bootstrap_resamples,
-        seed=settings.run.seed,
-    )
+    references, said = dict(zip(ids, records.captions, strict=True)), dict(zip(ids, texts, strict=True))
+    if settings.quality == ACCURACY:
+        found = classification.evaluate(references, said)
+    else:
+        found = evaluate(
+            references,
+            said,
+            java=evaluation.java,
+            resamples=evaluation.bootstrap_resamples,
+            seed=settings.run.seed,
+        )
     write_json(
         folder / "captions.json",
         [{"image_id": image_id, "caption": text} for image_id, text in zip(ids, texts, strict=True)],
@@ -50,13 +56,15 @@ def _draw_samples(path: Path, records: Records, texts: Sequence[str], found: Eva
     """Draws pictures chosen by the seed, not by their score."""
     count = min(settings.evaluation.samples, len(texts))
     chosen = np.sort(np.random.default_rng(settings.run.seed).permutation(len(texts))[:count])
+    quality = settings.quality
     samples = [
         Sample(
             records.picture(i),
             texts[i],
             records.captions[i],
-            float(found.per_image["CIDEr"][i]),
+            float(found.per_image[quality][i]),
             f"image {records.ids[i]}",
+            quality == ACCURACY,
         )
         for i in chosen
     ]

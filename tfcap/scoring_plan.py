@@ -22,6 +22,7 @@ from tfcap.settings import NEUTRAL, Settings
 _NOT_OF_SCORES = (
     *("selector", "fraction", "selection_score", "noise_cut", "strata", "clusters", "neighbours", "mixture", "targets"),
     *("class_balanced", "model", "epochs", "proxy_epochs", "validate_every", "track", "budget_steps"),
+    *("knowledge_distillation", "kd_alpha", "kd_temperature"),
 )
 
 
@@ -62,6 +63,8 @@ class ScoringPlan:
         lengths = {name: signal.moments(self.settings)[0] for name, signal in self.signals.items()}
         tracked = selection.proxy_epochs if selection.proxy_epochs is not None else epochs
         lengths |= dict.fromkeys(self.tracked, tracked)
+        if self.settings.training.knowledge_distillation:
+            lengths["knowledge_distillation"] = tracked
         if selection.teacher:
             lengths = {name: lengths[name] for name, signal in self.signals.items() if signal.against_teacher}
         if len(set(lengths.values())) > 1:
@@ -75,9 +78,11 @@ class ScoringPlan:
     def used(self) -> set[str]:
         """Returns which flags of selection can change what is kept."""
         selection, signals = self.settings.selection, self.signals.values()
+        taught = self.settings.training.knowledge_distillation
+        of_teacher = {"teacher"} | (set() if selection.teacher else {"proxy", "proxy_epochs"}) if taught else set()
         if selection.fraction == 1:
-            return {"fraction"}
-        used = {"selector", "fraction", "level", "class_balanced"} | used_by_selector(selection)
+            return {"fraction"} | of_teacher
+        used = {"selector", "fraction", "level", "class_balanced"} | used_by_selector(selection) | of_teacher
         if self.of_pairs:
             used |= {"dual_encoder"}
         if "gradient_sketch" in self.signals:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfcap import registry
-from tfcap.effects import beside, without_effect
+from tfcap.effects import CLASSIFIER, beside, without_effect
 from tfcap.errors import InputError
 from tfcap.fields import Group, field
 from tfcap.files import hash_of
@@ -34,7 +34,7 @@ class DataSettings(Group):
     image_size: int = field(None, low=16, high=1024, unit="pixels a side")
     max_tokens: int = field(32, low=2, high=512, unit="tokens, begin and end included")
     min_word_count: int = field(None, low=1, high=10**6, unit="occurrences in the train split")
-    augment: str = field(None, choices=("none", "crop", "flip", "crop_flip"))
+    augment: str = field(None, choices=("none", "crop", "flip", "crop_flip", "pad_crop", "pad_crop_flip"))
     limit: int = field(0, low=0, high=10**9, unit="images a split; 0 takes all")
 
 
@@ -83,6 +83,8 @@ class ModelSettings(Group):
     encoder_weights: str = field(
         None, unit="imagenet, none, a .weights.h5 file; for CLIP and ViT a folder or hf://user/name"
     )
+    norm: str = field(None, choices=("batch", "group"))
+    width: int = field(None, low=1, high=4096, unit="channels of the first stage")
     freeze_encoder: bool = field(None)
     train: str = field(None, choices=("all", "encoder", "decoder", "projection", "lora"))
     checkpoint: str = field("", unit="folder, or hf://user/name[@revision]")
@@ -111,6 +113,9 @@ class TrainingSettings(Group):
     warmup_fraction: float = field(0.05, low=0, high=1, unit="of the steps")
     clip_norm: float = field(1.0, low=0, high=1e9, unit="global gradient norm; 0 does not clip")
     label_smoothing: float = field(0.0, low=0, high=0.9)
+    knowledge_distillation: bool = field(False)
+    kd_alpha: float = field(None, low=0, high=1, unit="of the loss by the captions themselves")
+    kd_temperature: float = field(None, low=0, open_low=True, high=1000, unit="of both softmaxes")
     validate_every: int = field(None, low=1, high=100_000, unit="epochs")
     checkpoint_every: int = field(
         0, low=0, high=10**9, unit="steps between checkpoints inside an epoch; 0 saves at epoch ends"
@@ -251,6 +256,11 @@ class Settings:
         ours, theirs = self.by_name(), other.by_name()
         neutral = _neutral(ours)
         return {name: (ours[name], theirs[name]) for name in ours if name not in neutral and ours[name] != theirs[name]}
+
+    @property
+    def quality(self) -> str:
+        """Which number says how good the run is, by its name in `tfcap.evaluation.quality`."""
+        return "accuracy" if self.model.model == CLASSIFIER else "CIDEr"
 
     def hash(self) -> str:
         """Returns 16 hex digits that are equal exactly when no field that changes the numbers differs."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
 import tfcap.quiet  # noqa: F401
 
 import numpy as np
 
 from tfcap.data.pipeline import SequentialBatches
+from tfcap.evaluation import classification
 from tfcap.evaluation.cider import CiderScorer
+from tfcap.evaluation.quality import ACCURACY
 from tfcap.models.build import greedy_of
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
@@ -27,19 +32,24 @@ class Validation:
         self.records = prep.records["validation"]
         self.inputs = prep.inputs("validation")
         self.ids = [int(image_id) for image_id in self.records.ids]
-        self.scorer = CiderScorer(dict(zip(self.ids, self.records.captions, strict=True)))
+        references = dict(zip(self.ids, self.records.captions, strict=True))
+        self.quality = prep.settings.quality
+        if self.quality == ACCURACY:
+            self._score: Callable[[dict[int, str]], tuple[float, np.ndarray]] = functools.partial(_accuracy, references)
+        else:
+            self._score = CiderScorer(references).score
         self.decoder = prep.decoder(model, greedy_of(prep.settings))
         self._losses = replicated(model, example_losses(model, prep.settings.training.xla), prep.replicas)
         self._step = 0
 
     def run(self) -> dict[str, float]:
-        """Returns the mean loss over validation images and the CIDEr of greedy captions."""
+        """Returns the mean loss over validation images and the CIDEr of greedy captions, or the accuracy of classes."""
         size = self.prep.settings.evaluation.eval_batch_size
         positions = np.arange(len(self.ids))
         texts, _ = self.decoder.captions(self.inputs, positions, size, "validation captions", self.prep.progress)
-        cider, per_image = self.scorer.score(dict(zip(self.ids, texts, strict=True)))
+        found, per_image = self._score(dict(zip(self.ids, texts, strict=True)))
         self._show(texts, per_image)
-        return {"val_loss": self._loss(size), "val_CIDEr": cider}
+        return {"val_loss": self._loss(size), f"val_{self.quality}": found}
 
     def _loss(self, size: int) -> float:
         batches = SequentialBatches(
@@ -61,7 +71,19 @@ class Validation:
         if not self.prep.replicas.is_chief:
             return
         samples = [
-            Sample(self.records.picture(i), texts[i], self.records.captions[i], float(per_image[i]))
+            Sample(
+                self.records.picture(i),
+                texts[i],
+                self.records.captions[i],
+                float(per_image[i]),
+                classified=self.quality == ACCURACY,
+            )
             for i in range(min(self.PICTURES, len(texts)))
         ]
         self.trackers.picture(self._step, "validation/captions", sheet_pixels(samples))
+
+
+def _accuracy(references: Mapping[int, Sequence[str]], predictions: Mapping[int, str]) -> tuple[float, np.ndarray]:
+    """Returns the part of the pictures whose class is right, and for each whether it is."""
+    found = classification.evaluate(references, predictions)
+    return found.metrics[ACCURACY]["value"], found.per_image[ACCURACY]

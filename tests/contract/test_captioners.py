@@ -211,7 +211,7 @@ def test_a_score_is_the_caption_s_mean_log_probability(made, name):
 def test_the_gradient_reaches_every_trainable_variable(made, name):
     model = made[name]
     compute = loss_and_gradients(model, xla=False, training=False)
-    loss, tokens, gradients = compute(
+    loss, tokens, gradients, _ = compute(
         values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs()
     )
     assert float(tokens) == (TOKENS[:, 1:] != PAD).sum() and np.isfinite(float(loss))

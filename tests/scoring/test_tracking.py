@@ -110,7 +110,7 @@ def test_losses_have_the_dropout_of_the_step():
     compute = tracked_loss_and_gradients(model, False, tracking_of(("loss",), model, SelectionSettings()))
     parameters, found = values_of(model.trainable_variables), []
     for number in (0, 1):
-        total, _, _, tracked = compute(parameters, seeded_state(model, 0, tf.constant(number), 0), inputs)
+        total, _, _, _, tracked = compute(parameters, seeded_state(model, 0, tf.constant(number), 0), inputs)
         lengths = (inputs["tokens"].numpy()[:-1, 1:] != PAD).sum(axis=1)
         assert (tracked.numpy()[:-1, 0] * lengths).sum() == pytest.approx(float(total), rel=1e-5)
         found.append(tracked.numpy()[:-1, 0])

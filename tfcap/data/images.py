@@ -34,20 +34,27 @@ def resize(image: tf.Tensor, size: int) -> tf.Tensor:
 class Augmentation:
     """Random crop and flip drawn from a seed per image, so that they do not depend on batch, worker or order.
 
+    A crop is of the picture enlarged by an eighth of its side, or with "pad" of the picture as it is in a margin of
+    zeros, which is an eighth of its side wide all around.
+
     The transformations are those of the Keras layers; only their draws are made here, because a Keras
     layer draws for a whole batch from a state of its own.
     """
 
     def __init__(self, kind: str, size: int) -> None:
         self.crops, self.flips, self.size = "crop" in kind, "flip" in kind, size
-        self.decoded_size = size + size // 8 if self.crops else size
+        self._margin = size // 8 if "pad" in kind else 0
+        self.decoded_size = size + size // 8 if self.crops and not self._margin else size
         self._crop = keras.layers.RandomCrop(size, size, dtype="uint8")
         self._flip = keras.layers.RandomFlip("horizontal", dtype="uint8")
 
     def __call__(self, image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Returns uint8 [size, size, 3] from uint8 [decoded_size, decoded_size, 3] and int32 [2]."""
         if self.crops:
-            corner = tf.random.stateless_uniform([2], seed, 0, self.decoded_size - self.size + 1, tf.int32)
+            margin = self._margin
+            image = tf.pad(image, [[margin, margin], [margin, margin], [0, 0]])
+            whole = self.decoded_size + 2 * margin
+            corner = tf.random.stateless_uniform([2], seed, 0, whole - self.size + 1, tf.int32)
             image = self._crop.transform_images(image, (corner[0], corner[1]))
         if self.flips:
             flips = tf.random.stateless_uniform([1, 1, 1, 1], seed + 1) < 0.5

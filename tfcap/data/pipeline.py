@@ -184,7 +184,8 @@ class TrainingBatches:
         order = self.positions[draws.permutation("order", self.seed, epoch, ids[self.positions])]
         tokens = self.captions.draw(ids, order, self.seed, epoch)
         steps = self._by_length((tokens != PAD).sum(axis=1), epoch)[first_step:]
-        padded = [np.concatenate([step, np.repeat(step[:1], self.batch_size - len(step))]) for step in steps]
+        # Filled up with its own images over and over, so that batch normalisation sees no image much more than others.
+        padded = [np.resize(step, self.batch_size) for step in steps]
         index, count = self.worker
         share = slice(index * self.batch_size // count, (index + 1) * self.batch_size // count)
         stream = self.inputs.stream([order[step[share]] for step in padded], self.seed, epoch)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfcap.data.classes import ClassNames
 from tfcap.data.subword_files import SubwordFiles, read_subwords
 from tfcap.data.subword_pieces import CLEAN_UP, bytes_of_pieces, cleaned_up
 from tfcap.data.text import PAD, Marks, WordTokenizer
@@ -113,16 +114,18 @@ class SubwordTokenizer:
         return text
 
 
-Tokenizer = WordTokenizer | SubwordTokenizer
+Tokenizer = WordTokenizer | SubwordTokenizer | ClassNames
 
 
 def tokenizer_in(folder: str | os.PathLike[str], max_tokens: int) -> Tokenizer:
-    """Returns the tokenizer that a run has saved in its folder, of words or of subwords, or that of a checkpoint.
+    """Returns what a run has saved in its folder, words, subwords or names of classes, or a checkpoint's tokenizer.
 
     Raises:
       InputError: the folder has none, or one that is damaged.
     """
     folder = Path(folder)
+    if (folder / ClassNames.saved_as).is_file():
+        return ClassNames.load(folder / ClassNames.saved_as)
     if (folder / WordTokenizer.saved_as).is_file():
         return WordTokenizer.load(folder / WordTokenizer.saved_as, max_tokens)
     saved = folder / SubwordTokenizer.saved_as

@@ -271,7 +271,7 @@ def pretrained_encoder(settings: Settings) -> Encoder:
     model = settings.model
     made = registry.ENCODERS[model.encoder]
     made.check_image_size(settings.data.image_size)
-    encoder: Encoder = made(model.encoder_weights, settings.data.image_size, False)
+    encoder: Encoder = made(model.encoder_weights, settings.data.image_size, False, **made.options(model))
     return encoder
 
 

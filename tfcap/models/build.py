@@ -21,7 +21,8 @@ def build_encoder(settings: Settings) -> Encoder:
     """Returns the image encoder that the settings name, with its weights."""
     model = settings.model
     regions = registry.CAPTIONERS[model.model].sees_regions(model)
-    encoder = registry.ENCODERS[model.encoder](model.encoder_weights, settings.data.image_size, regions)
+    made_by = registry.ENCODERS[model.encoder]
+    encoder: Encoder = made_by(model.encoder_weights, settings.data.image_size, regions, **made_by.options(model))
     encoder.trainable = not model.freeze_encoder
     return encoder
 

@@ -96,9 +96,9 @@ class Captioner(keras.Model):
         """How many numbers training changes."""
         return sum(math.prod(variable.shape) for variable in self.trainable_variables)
 
-    def encode(self, images: Tensor) -> Tensor:
+    def encode(self, images: Tensor, training: bool = False) -> Tensor:
         """Returns the features float32 [B, D], or [B, R, D] of R regions, of images uint8 [B, S, S, 3]."""
-        return ops.cast(self.encoder(self.encoder.preprocess(images)), "float32")
+        return ops.cast(self.encoder(self.encoder.preprocess(images), training=training), "float32")
 
     def decoder_logits(self, features: Tensor, tokens: Tensor, training: bool) -> Tensor:
         """Returns the next word's logits float32 [B, T, V] after each of the tokens int32 [B, T], none of them PAD."""
@@ -130,10 +130,15 @@ class Captioner(keras.Model):
           predictions: returns also the log-probabilities and the words that `next_words` gives.
         """
         log_probs, words, mask = self.next_words(inputs, training)
+        losses = self.cross_entropy(log_probs, words, training)
+        return (losses * mask, mask, log_probs, words) if predictions else (losses * mask, mask)
+
+    def cross_entropy(self, log_probs: Tensor, words: Tensor, training: bool) -> Tensor:
+        """Returns the losses float32 [..., T] in nats of words int32 [..., T] by log-probabilities [..., T, V]."""
         losses = -ops.take_along_axis(log_probs, words[..., None], axis=-1)[..., 0]
         if training and self.label_smoothing:
             losses = (1 - self.label_smoothing) * losses - self.label_smoothing * ops.mean(log_probs, axis=-1)
-        return (losses * mask, mask, log_probs, words) if predictions else (losses * mask, mask)
+        return losses
 
     def next_words(self, inputs: dict[str, Tensor], training: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Returns each next word's log-probabilities, the words themselves and where there is one.
@@ -144,7 +149,7 @@ class Captioner(keras.Model):
         Returns:
           float32 [..., T-1, V]; int32 [..., T-1], 0 in padding; float32 [..., T-1], 0 in padding, else 1.
         """
-        features = inputs["features"] if "features" in inputs else self.encode(inputs["images"])
+        features = inputs["features"] if "features" in inputs else self.encode(inputs["images"], training)
         tokens = inputs["tokens"]
         shape = ops.shape(tokens)
         if len(shape) == 3:

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 
 from tfcap.errors import InputError
+from tfcap.settings import ModelSettings
 
 Tensor = Any
 
@@ -34,6 +35,11 @@ class Encoder(keras.Model):
                 received=f"--image_size={image_size}",
                 expected=f"at least {cls.SMALLEST_SIDE}",
             )
+
+    @classmethod
+    def options(cls, model: ModelSettings) -> dict[str, Any]:
+        """Returns what of the settings this encoder is made with beside its weights and the size of the pictures."""
+        return {}
 
     def preprocess(self, images: Tensor) -> Tensor:
         """Returns what the backbone expects of images uint8 [B, S, S, 3]."""

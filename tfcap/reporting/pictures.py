@@ -23,6 +23,7 @@ MARGIN = 24
 CARD_WIDTH = BOX + 2 * PADDING
 
 HEADING = "Bold: predicted caption. Grey: human captions. CIDEr x 100."
+HEADING_OF_CLASSES = "Bold: predicted class. Grey: the right one."
 
 PAPER, CARD, MAT, LINE = "#eef0f3", "#ffffff", "#f6f7f9", "#d5d9e0"
 INK, MUTED, ACCENT = "#14181f", "#5b6472", "#1f5fbf"
@@ -35,8 +36,9 @@ class Sample:
     image: np.ndarray  # [H, W, 3] uint8, any size
     prediction: str
     references: Sequence[str]
-    score: float  # CIDEr of this image as pycocoevalcap returns it; shown times 100
+    score: float  # CIDEr of this image as pycocoevalcap returns it, shown times 100; of a class 1 if it is right
     label: str = ""
+    classified: bool = False  # it has a class in place of captions
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -67,7 +69,7 @@ class _Card:
 
 
 def samples_sheet(path: str | os.PathLike[str], samples: Sequence[Sample]) -> None:
-    """Writes a PNG in which each sample shows its picture, CIDEr, predicted caption and up to three references.
+    """Writes a PNG in which each sample shows its picture, score, predicted caption and up to three references.
 
     Pictures are scaled into one box, whatever their sizes, with their aspect kept. Long captions end in an ellipsis.
 
@@ -100,7 +102,8 @@ def _sheet(samples: Sequence[Sample]) -> Image.Image:
     if not 1 <= len(samples) <= MAX_SAMPLES:
         raise InputError("A sheet has no place for that", received=f"{len(samples)} samples", expected="1 to 100")
     cards = [_card(sample, place) for place, sample in enumerate(samples)]
-    return _drawn(cards, _columns(len(cards)), [HEADING])
+    heading = HEADING_OF_CLASSES if samples[0].classified else HEADING
+    return _drawn(cards, _columns(len(cards)), [heading])
 
 
 def _card(sample: Sample, place: int) -> _Card:
@@ -117,7 +120,10 @@ def _card(sample: Sample, place: int) -> _Card:
         bold=True,
         max_lines=4,
     )
-    score = "CIDEr " + (f"{100 * sample.score:.1f}" if math.isfinite(sample.score) else "-")
+    if sample.classified:
+        score = "right" if sample.score else "wrong"
+    else:
+        score = "CIDEr " + (f"{100 * sample.score:.1f}" if math.isfinite(sample.score) else "-")
     return _card_of(Example(image, sample.references, sample.label, score), prediction, MUTED)
 
 

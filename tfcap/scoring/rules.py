@@ -8,6 +8,7 @@ import keras
 import keras_hub
 from keras_hub.src.models.llama.llama_layernorm import LlamaLayerNorm  # which has no public name
 
+from tfcap.models.batch_norm import BatchNorm
 from tfcap.models.lstm import HoistedLSTM
 from tfcap.scoring import convolution_rules, layer_rules, recurrent_rules
 from tfcap.scoring.layer_rules import embedding_uncovered, normalisation_uncovered, scale_and_shift
@@ -24,6 +25,7 @@ RULES: dict[type, LayerRule] = {
     keras.layers.LayerNormalization: _SCALED,
     keras.layers.GroupNormalization: _SCALED,
     keras.layers.BatchNormalization: _SCALED,
+    BatchNorm: _SCALED,
     keras.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None), normalisation_uncovered),
     keras_hub.layers.RMSNormalization: LayerRule(scale_and_shift("scale", None)),
     LlamaLayerNorm: LayerRule(scale_and_shift("scale", None)),

@@ -1,8 +1,8 @@
 """Checkpoints that a kill cannot spoil: a folder a step, synced and renamed, then a pointer to it.
 
-A folder holds `state.safetensors` (the trainable parameters and the optimizer's variables), `state.json` (where
-training is) and, where training tracks signals, `dynamics.safetensors` (what it tracked so far, the running epoch
-included). Frozen weights are not stored: the run names where they come from.
+A folder holds `state.safetensors` (the trainable parameters, the moving statistics of batch normalisation and the
+optimizer's variables), `state.json` (where training is) and, where training tracks signals, `dynamics.safetensors`
+(what it tracked so far, the running epoch included). Frozen weights are not stored: the run names where they come from.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from safetensors.numpy import load_file, save_file
 
 from tfcap.errors import InputError
 from tfcap.files import atomic_folder, file_hash, read_json, remove_partials, write_json, write_text
+from tfcap.models.batch_norm import moving_statistics
 
 LATEST, BEST = "LATEST", "BEST"
 
 
 def _named(model: keras.Model, optimizer: keras.Optimizer | None) -> dict[str, keras.Variable]:
-    named = {f"model/{variable.path}": variable for variable in model.trainable_variables}
-    if len(named) != len(model.trainable_variables):
-        raise ValueError("Two trainable variables share a path.")
+    changed = [*model.trainable_variables, *moving_statistics(model)]
+    named = {f"model/{variable.path}": variable for variable in changed}
+    if len(named) != len(changed):
+        raise ValueError("Two variables that training changes share a path.")
     if optimizer is not None:
         named |= {f"optimizer/{index:04d}": variable for index, variable in enumerate(optimizer.variables)}
     return named

@@ -63,9 +63,11 @@ class Training:
       settings: of the experiment; `epochs` overrides its own for a proxy.
       steps: in place of epochs, of which the last may then be a part of one; validated as often as in `epochs`.
       folder: of the checkpoints.
-      validate: returns the validation scores; "CIDEr" among them picks the best checkpoint.
+      validate: returns the validation scores: `val_loss`, and that of `judged_by`.
+      judged_by: the name of the validation score that picks the best checkpoint by being highest.
       log: is told (step, scalars) every few steps.
       tracking: what is kept of each example in each epoch.
+      objective: whose losses are trained on, with the trainable variables of `model`, where that is not the model.
 
     Attributes:
       dynamics: float32 [epochs, N] by name of the tracked signal; NaN where an example was not trained on (yet).
@@ -86,9 +88,12 @@ class Training:
         title: str = "training",
         tracking: Tracking | None = None,
         steps: int = 0,
+        judged_by: str = "val_CIDEr",
+        objective: keras.Model | None = None,
     ) -> None:
         self.model, self.batches, self.settings = model, batches, settings
         self.replicas, self.folder, self.validate, self.log, self.title = replicas, folder, validate, log, title
+        self.judged_by = judged_by
         training = settings.training
         self.total_steps = steps or epochs * batches.steps_per_epoch
         self.epochs = math.ceil(self.total_steps / batches.steps_per_epoch)
@@ -97,7 +102,7 @@ class Training:
             self.optimizer = optimizer_of(settings, self.total_steps)
             self.optimizer.build(model.trainable_variables)
         self._step = train_step(
-            model,
+            objective or model,
             self.optimizer,
             seed=settings.run.seed,
             clip_norm=training.clip_norm,
@@ -189,11 +194,11 @@ class Training:
         if self.validate is not None:
             validates = last or progress.epoch % self.validate_every == 0
             scores: dict[str, float] = self.validate() if validates else {}
-            for name in ("val_loss", "val_CIDEr"):
+            for name in ("val_loss", self.judged_by):
                 progress.record(name, scores.get(name))
             if validates:
-                best = progress.best is None or scores["val_CIDEr"] > progress.best
-                progress.best = max(scores["val_CIDEr"], progress.best if progress.best is not None else -math.inf)
+                best = progress.best is None or scores[self.judged_by] > progress.best
+                progress.best = max(scores[self.judged_by], progress.best if progress.best is not None else -math.inf)
                 if self.log:
                     self.log(progress.step, scores)
         self._save(best=best)

@@ -18,6 +18,7 @@ import tfcap.quiet  # noqa: F401
 import keras
 import tensorflow as tf
 
+from tfcap.models.batch_norm import moving_statistics
 from tfcap.models.dropout import STATE
 
 Tensors = Sequence[tf.Tensor]
@@ -92,48 +93,63 @@ def seeded_state(model: keras.Model, seed: int, step: tf.Tensor, first_row: tf.T
 
 def weighted_loss(
     model: keras.Model, parameters: Tensors, state: Tensors, inputs: Inputs, training: bool
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the sum of the token losses over a batch and the number of tokens, both weighted by `weights`."""
-    (losses, mask), _ = model.stateless_call(parameters, state, dict(inputs), training=training)
+) -> tuple[tf.Tensor, tf.Tensor, Tensors]:
+    """Returns the sum of the token losses over a batch and the number of tokens, both weighted by `weights`.
+
+    The third are the non-trainable values after it.
+    """
+    (losses, mask), after = model.stateless_call(parameters, state, dict(inputs), training=training)
     weights = tf.cast(inputs["weights"], losses.dtype)[..., None]
-    return tf.reduce_sum(losses * weights), tf.reduce_sum(mask * weights)
+    return tf.reduce_sum(losses * weights), tf.reduce_sum(mask * weights), after
 
 
 def loss_and_gradients(
     model: keras.Model, xla: bool, training: bool
-) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]]:
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor]]]:
     """Returns a compiled function (parameters, state, inputs) -> summed loss, number of tokens, gradients of the sum.
 
-    Sums rather than means, so that replicas with unequal numbers of tokens still add up to the whole batch.
+    Sums rather than means, so that replicas with unequal numbers of tokens still add up to the whole batch. The
+    function gives as a fourth what the batch makes of `moving_statistics(model)`.
     """
-
-    @tf.function(jit_compile=xla)
-    def compute(parameters: Tensors, state: Tensors, inputs: Inputs) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
-        with tf.GradientTape() as tape:
-            tape.watch(parameters)
-            loss, tokens = weighted_loss(model, parameters, state, inputs, training)
-        gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        return loss, tokens, [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-    return compute
-
-
-def tracked_loss_and_gradients(
-    model: keras.Model, xla: bool, tracking: Tracking
-) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]]:
-    """Returns what `loss_and_gradients` does in training, whose function gives as a fourth what is tracked [B, S].
-
-    One backward pass makes the gradients of the parameters and those at the taps.
-    """
+    moved = _moved(model)
 
     @tf.function(jit_compile=xla)
     def compute(
         parameters: Tensors, state: Tensors, inputs: Inputs
-    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], tf.Tensor]:
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(parameters)
+            loss, tokens, after = weighted_loss(model, parameters, state, inputs, training)
+        gradients = tape.gradient(loss, parameters, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return loss, tokens, [tf.convert_to_tensor(gradient) for gradient in gradients], moved(after)
+
+    return compute
+
+
+def _moved(model: keras.Model) -> Callable[[Tensors], list[tf.Tensor]]:
+    """Returns the function that takes the moving statistics out of all non-trainable values."""
+    moving = {id(variable) for variable in moving_statistics(model)}
+    places = [index for index, variable in enumerate(model.non_trainable_variables) if id(variable) in moving]
+    return lambda values: [tf.convert_to_tensor(values[place]) for place in places]
+
+
+def tracked_loss_and_gradients(
+    model: keras.Model, xla: bool, tracking: Tracking
+) -> Callable[[Tensors, Tensors, Inputs], tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor], tf.Tensor]]:
+    """Returns what `loss_and_gradients` does in training, whose function gives as a fifth what is tracked [B, S].
+
+    One backward pass makes the gradients of the parameters and those at the taps.
+    """
+    moved = _moved(model)
+
+    @tf.function(jit_compile=xla)
+    def compute(
+        parameters: Tensors, state: Tensors, inputs: Inputs
+    ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor], list[tf.Tensor], tf.Tensor]:
         examples = inputs["weights"].shape[0]
         with tf.GradientTape() as tape, tracking.recording(examples, tape.watch) as taps:
             tape.watch(parameters)
-            found, _ = model.stateless_call(
+            found, after = model.stateless_call(
                 parameters, state, dict(inputs), training=True, predictions=tracking.predictions
             )
             seen = Seen(*found)
@@ -143,7 +159,7 @@ def tracked_loss_and_gradients(
             loss, [list(parameters), taps.outputs], unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         whole = [tf.convert_to_tensor(gradient) for gradient in gradients]
-        return loss, tf.reduce_sum(seen.mask * weights), whole, tracking.finish(seen, taps, at_taps)
+        return loss, tf.reduce_sum(seen.mask * weights), whole, moved(after), tracking.finish(seen, taps, at_taps)
 
     return compute
 
@@ -293,19 +309,23 @@ def train_step(
         compute: Callable[..., Any] = loss_and_gradients(model, xla, training=True)
     else:
         compute = tracked_loss_and_gradients(model, xla, tracking)
+    moving = moving_statistics(model)
 
     def on_replica(inputs: Inputs, step: tf.Tensor) -> tuple[tf.Tensor, ...]:
         replica = tf.distribute.get_replica_context()
         first_row = replica.replica_id_in_sync_group * tf.shape(inputs["tokens"])[0]
         state = seeded_state(model, seed, step, first_row)
-        loss, tokens, gradients, *tracked = compute(values_of(model.trainable_variables), state, inputs)
+        loss, tokens, gradients, moved, *tracked = compute(values_of(model.trainable_variables), state, inputs)
         if strategy.num_replicas_in_sync > 1:
             loss, tokens, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, tokens, *gradients])
+            moved = replica.all_reduce(tf.distribute.ReduceOp.MEAN, moved) if moved else moved
         gradients = [gradient / tokens for gradient in gradients]
         norm = tf.linalg.global_norm(gradients)
         if clip_norm > 0:
             gradients, _ = tf.clip_by_global_norm(gradients, clip_norm, use_norm=norm)
         optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+        for variable, value in zip(moving, moved, strict=True):
+            variable.assign(value)
         return loss / tokens, norm, *tracked
 
     @tf.function(reduce_retracing=False)
