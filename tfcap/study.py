@@ -37,7 +37,7 @@ from tfcap.findings import (
     reaching,
     relative_costs,
 )
-from tfcap.grid import OF_SELECTION, Cell, cells_of
+from tfcap.grid import OF_SELECTION, OWN_TEACHER, Cell, cells_of, teachers_of
 from tfcap.reporting.live_table import LiveTable
 from tfcap.reporting.study_table import (
     cost_table,
@@ -104,11 +104,12 @@ class Study:
     """
 
     def __init__(self, out: Path, cells: Sequence[Cell], jobs: int) -> None:
-        """Raises InputError if a cell's settings cannot be."""
+        """Raises InputError if a cell's settings cannot be, or its teacher is none of the cells."""
         from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
 
         self.out, self.cells, self.jobs = out, cells, jobs
         self.found: dict[str, Any] = {}
+        self._teachers = teachers_of(cells)  # by the name of the cell that learns
         self._renamed: dict[str, str] = {}  # from what a grid of other axes called a finished cell
         self._hashes: dict[str, str] = {}
         self._scoring: dict[str, tuple[str, int]] = {}  # where its scores will be, and the scoring captioner's epochs
@@ -128,7 +129,7 @@ class Study:
         lines = []
         for cell in self.cells:
             said = in_words(costs[cell.name].seconds) if cell.name in costs else "finished"
-            lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(cell.arguments)}")
+            lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(self._arguments(cell))}")
         seconds = sum(cost.seconds for cost in costs.values())
         total = f"{len(self.cells)} cells, of which {len(self.cells) - len(costs)} are finished"
         together = f"{in_words(seconds / self.jobs)} by --jobs={self.jobs}"
@@ -140,7 +141,7 @@ class Study:
         """Reads what earlier calls have found, by the names of this grid's axes.
 
         Raises:
-          InputError: a cell was finished with other settings.
+          InputError: a cell was finished with other settings, or with another teacher.
         """
         if (self.out / "study.json").exists():
             self.found = read_json(self.out / "study.json")["cells"]
@@ -156,7 +157,36 @@ class Study:
             if cell.name not in known and of_cell in others:
                 self._renamed[others[of_cell]] = cell.name
                 self.found[cell.name] = {**self.found.pop(others[of_cell]), "axes": cell.axes}
+        for found in self.found.values():
+            if "teacher" in found:
+                found["teacher"] = self._renamed.get(found["teacher"], found["teacher"])
+        self._check_taught()
         self._check_beside()
+
+    def _check_taught(self) -> None:
+        """Raises InputError if a cell was finished with another teacher than this grid has for it."""
+        for cell in self.cells:
+            before, now = self.found.get(cell.name, {}).get("teacher"), self._teacher(cell)
+            if cell.name in self.found and before != now:
+                raise InputError(
+                    f"{self.out} holds the cell {cell.name} with another teacher",
+                    received=now,
+                    expected=before,
+                    remedy="Choose another --out, or list values in the order that they had.",
+                )
+
+    def _check_weights(self) -> None:
+        """Raises InputError if a cell is to learn from one that was finished before any was to, and has no weights."""
+        for cell in self.cells:
+            teacher = self._teachers.get(cell.name)
+            if cell.name in self.found or teacher is None or teacher.name not in self.found:
+                continue
+            if not (self._run_dir(teacher) / "checkpoints").is_dir():
+                raise InputError(
+                    f"The cell {teacher.name} was finished without --teacher=full, and its weights are gone",
+                    received=f"--out={self.out}",
+                    remedy="Choose another --out.",
+                )
 
     def _check_beside(self) -> None:
         """Raises InputError if cells of another grid differ from this one's in more than the names of both say."""
@@ -196,10 +226,13 @@ class Study:
         """Runs the cells that are not finished; returns why, for those that failed."""
         self._read()
         self._rename()
+        self._check_weights()
         for name in self.found:  # a kill may have come before its last finished cell's were dropped
-            run_folder.drop_checkpoints(self.out / "runs" / name)
+            self._drop_checkpoints(name)
         parts = machine.parts_of(self.jobs, machine.cores(), machine.gpus())
-        pending = [cell for cell in self.cells if cell.name not in self.found]
+        # Whoever waits for a teacher finds it on its way.
+        order = sorted(self.cells, key=lambda cell: bool(self._teachers) and _fraction(cell) < 1)
+        pending = [cell for cell in order if cell.name not in self.found]
         running: dict[int, _Running] = {}  # by the part of the machine
         failed: dict[str, str] = {}
         try:
@@ -220,6 +253,10 @@ class Study:
                         if one.process.poll() is not None:
                             del running[part]
                             self._end(one, table, failed)
+                    for cell in [cell for cell in pending if self._teacher(cell) in failed]:
+                        pending.remove(cell)
+                        failed[cell.name] = f"its teacher {self._teacher(cell)} failed"
+                        table.failed(cell.name, failed[cell.name])
         finally:
             for one in running.values():
                 one.process.send_signal(signal.SIGINT)
@@ -243,10 +280,26 @@ class Study:
         return (sum(cost.seconds for cost in costs.values()) - passed) / self.jobs
 
     def _next(self, pending: Sequence[Cell], running: Sequence[Cell]) -> Cell | None:
-        """Returns a cell that need not wait for scores that a running one is about to make."""
+        """Returns a cell that need not wait for its teacher, or for scores that a running one is about to make."""
         awaited = {self._scoring[cell.name][0] for cell in running if not any(self._run_dir(cell).glob("masks/*.json"))}
         awaited.discard("")
-        return next((cell for cell in pending if self._scoring[cell.name][0] not in awaited), None)
+        taught = [cell for cell in pending if self._teacher(cell) in (None, *self.found)]
+        return next((cell for cell in taught if self._scoring[cell.name][0] not in awaited), None)
+
+    def _teacher(self, cell: Cell) -> str | None:
+        return self._teachers[cell.name].name if cell.name in self._teachers else None
+
+    def _arguments(self, cell: Cell) -> list[str]:
+        """Returns the arguments of a cell's process, for which its teacher is a folder."""
+        teacher = self._teachers.get(cell.name)
+        own = f"--teacher={OWN_TEACHER}"
+        return [f"--teacher={self._run_dir(teacher)}" if teacher and word == own else word for word in cell.arguments]
+
+    def _drop_checkpoints(self, name: str) -> None:
+        """Deletes a finished cell's weights, unless a cell of this grid, or of one before, has it as its teacher."""
+        of_others = {found.get("teacher") for found in self.found.values()}
+        if name not in of_others and name not in {teacher.name for teacher in self._teachers.values()}:
+            run_folder.drop_checkpoints(self.out / "runs" / name)
 
     def _run_dir(self, cell: Cell) -> Path:
         return self.out / "runs" / cell.name
@@ -258,7 +311,7 @@ class Study:
         places = [f"--run_dir={self._run_dir(cell)}", f"--scoring_dir={self.out / 'scoring'}"]
         self._log(cell).parent.mkdir(parents=True, exist_ok=True)
         with open(self._log(cell), "ab") as log:
-            return machine.start([sys.executable, "-m", "tfcap.main", *cell.arguments, *places], part, log)
+            return machine.start([sys.executable, "-m", "tfcap.main", *self._arguments(cell), *places], part, log)
 
     def _finish(self, cell: Cell, seconds: float) -> str:
         """Writes what a cell found into study.json; returns it in words."""
@@ -268,6 +321,7 @@ class Study:
         self.found[cell.name] = {
             "axes": cell.axes,
             "arguments": list(cell.arguments),
+            **({"teacher": self._teacher(cell)} if cell.name in self._teachers else {}),
             "metrics": metrics,
             "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
             "val_CIDEr": history["val_CIDEr"],
@@ -278,7 +332,7 @@ class Study:
             "processor": run_folder.processor(),
         }
         write_text(self.out / "study.json", _as_json(self.found))
-        run_folder.drop_checkpoints(run)
+        self._drop_checkpoints(cell.name)
         return f"{cell.name}: CIDEr {_cider(self.found[cell.name]):.1f}, {seconds / 60:.1f} min"
 
     def _last_words(self, cell: Cell, code: int) -> str:
