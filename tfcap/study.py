@@ -27,6 +27,7 @@ from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
 from tfcap.files import alone_in, read_json, rename, write_text
+from tfcap.evaluation.quality import quality_of
 from tfcap.findings import (
     against_random,
     common_protocol,
@@ -318,13 +319,14 @@ class Study:
         run = self._run_dir(cell)
         described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
         of_images, history = read_json(run / "per_image.json"), read_json(run / "history.json")
+        quality = quality_of(of_images)
         self.found[cell.name] = {
             "axes": cell.axes,
             "arguments": list(cell.arguments),
             **({"teacher": self._teacher(cell)} if cell.name in self._teachers else {}),
             "metrics": metrics,
-            "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
-            "val_CIDEr": history["val_CIDEr"],
+            "per_image": {quality: [round(value, 4) for value in of_images[quality]]},
+            f"val_{quality}": history[f"val_{quality}"],
             "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "git_commit": described["git_commit"],
@@ -354,7 +356,7 @@ def _resolved(settings: Settings) -> str:
 
 
 def _cider(found: Mapping[str, Any]) -> float:
-    return 100 * found["metrics"]["CIDEr"]["value"]
+    return 100 * found["metrics"][quality_of(found["metrics"])]["value"]
 
 
 def _fraction(cell: Cell) -> float:
