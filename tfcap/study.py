@@ -26,8 +26,8 @@ from tfcap.cell_costs import expected, in_words
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
-from tfcap.files import alone_in, read_json, rename, write_text
 from tfcap.evaluation.quality import quality_of
+from tfcap.files import alone_in, read_json, rename, write_text
 from tfcap.findings import (
     against_random,
     common_protocol,
