@@ -49,6 +49,7 @@ DATASETS = Registry(
         "flickr30k": "tfrecords_builder.flickr30k:Flickr30k",
         "food_recipes": "tfrecords_builder.food_recipes:FoodRecipes",
         "cifar10": "tfrecords_builder.cifar10:Cifar10",
+        "objects": "tfrecords_builder.objects:Objects",
         "distilled": "tfrecords_builder.distilled:Distilled",
     },
 )
