@@ -37,7 +37,9 @@ _ENCODERS = {
     "git_vit": 35.0,
     "nf_resnet50": 8.2,
     "nf_resnet_small": 0.04,
+    "resnet18_cifar": 1.1,  # of --width=64; the work grows with its square
 }
+_USUAL_WIDTH = 64
 _UNLISTED_ENCODER, _UNLISTED_IMAGES = 8.8, 10_000
 _CORE = 50.0  # GFLOP a second, of one core
 _START = 30.0  # seconds
@@ -48,6 +50,7 @@ _IMAGES = {
     "flickr8k": 6_000,
     "flickr30k": 29_000,
     "food_recipes": 10_800,
+    "cifar10": 45_000,
     "official": 118_287,
     "karpathy": 113_287,
     "val2017": 4_000,
@@ -113,8 +116,10 @@ def rule(settings: Settings, scoring_epochs: int | None = None) -> float:
     """
     images, training = _images(settings), settings.training
     kept = 1.0 if training.budget_steps else settings.selection.fraction
-    passes = kept * training.epochs + (0 if scoring_epochs is None else scoring_epochs + 1)
+    taught = 4 / 3 if training.knowledge_distillation else 1.0  # a pass of the teacher's goes forward alone
+    passes = taught * kept * training.epochs + (0 if scoring_epochs is None else scoring_epochs + 1)
     frozen, encoder = settings.model.freeze_encoder, _ENCODERS.get(settings.model.encoder, _UNLISTED_ENCODER)
+    encoder *= ((settings.model.width or _USUAL_WIDTH) / _USUAL_WIDTH) ** 2
     of_pass = _decoder(settings) + (0 if frozen else 3 * encoder)
     features = encoder if frozen else 0.0
     return _START + images * (passes * of_pass + features) / _CORE
@@ -122,6 +127,8 @@ def rule(settings: Settings, scoring_epochs: int | None = None) -> float:
 
 def _decoder(settings: Settings) -> float:
     model = settings.model
+    if settings.quality == "accuracy":
+        return 0.0
     if model.model in ("resnet50_lstm", "vgg19_lstm"):
         return _SMALL_RESNET_LSTM - 3 * _ENCODERS["small_resnet"] if model.encoder == "small_resnet" else _LSTM
     shape = model.shape or _IN_CHECKPOINT.get(model.model, "base")
