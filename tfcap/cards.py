@@ -20,7 +20,7 @@ from tfcap.run_folder import CARD, EVALUATION, description_of
 from tfcap.settings import DECODING, NEUTRAL, ModelSettings, Settings, TrainingSettings
 
 # What Hugging Face calls our metrics.
-_METRICS = {"BLEU": "bleu", "METEOR": "meteor", "ROUGE": "rouge", "CIDEr": "cider"}
+_METRICS = {"BLEU": "bleu", "METEOR": "meteor", "ROUGE": "rouge", "CIDEr": "cider", "accuracy": "accuracy"}
 _OF_MODEL = ("shape", "mapper", "units", "embedding_size", "dropout", "image_size", "max_tokens", "augment")
 _OF_TRAINING = ("batch_size", "learning_rate", "weight_decay", "label_smoothing", "mixed_precision")
 # Of the captioner and its training the card says these always; the others where they have a value of their own.

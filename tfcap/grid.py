@@ -52,7 +52,8 @@ class Cell:
 def cells_of(arguments: Sequence[str]) -> list[Cell]:
     """Returns the cells of a grid, the seeds outermost, each experiment once.
 
-    At fraction 1 every selector keeps the same, so those cells are one, whose selector is called full.
+    At fraction 1 every selector keeps the same, so those cells are one, whose selector is called full. With
+    --teacher=full there is one of them a seed, that of the first value of every other flag, to be the teacher.
 
     Raises:
       InputError: a flag is unknown or one of its values is not accepted, or an argument is no flag.
@@ -60,6 +61,7 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
     values = _values_by_flag(arguments)
     axes = {name: several for name, several in values.items() if len(several) > 1}
     order = sorted(axes, key=lambda name: name != "seed")  # stable: the others as they were written
+    one_teacher = values.get("teacher") == [OWN_TEACHER]
     found: dict[str, Cell] = {}
     for point in itertools.product(*(axes[name] for name in order)):
         chosen = dict(zip(order, point, strict=True))
@@ -69,6 +71,8 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
             said = {name: value for name, value in said.items() if name not in OF_SELECTION}
             settings = _parsed(said)
             kept = {name: value for name, value in chosen.items() if name not in (*OF_SELECTION, "fraction")}
+            if one_teacher and any(value != axes[name][0] for name, value in kept.items() if name != "seed"):
+                continue
             chosen = {"selector": "full", "fraction": "1", **kept}
         axes_of_cell = {"fraction": f"{settings.selection.fraction:g}", **chosen}
         cell = Cell(_name(chosen), axes_of_cell, tuple(f"--{name}={value}" for name, value in said.items()), settings)
@@ -82,8 +86,7 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
 def teachers_of(cells: Sequence[Cell]) -> dict[str, Cell]:
     """Returns the teacher of each cell that keeps a part and has --teacher=full, by that cell's name.
 
-    It is the cell of all the data with the same seed and with the first value of every other flag, as `cells_of` orders
-    them: so the cells of a seed share one.
+    It is the cell of all the data with the same seed: the cells of a seed share one.
 
     Raises:
       InputError: the grid keeps everything in no cell.

@@ -70,7 +70,8 @@ def main(argv: Sequence[str]) -> None:
     study = Study(out, cells, asked.jobs)
     with alone_in(out, "study"):
         failed = study.run()
-    print(_tables(study.found))
+    if study.found:
+        print(_tables(study.found))
     if failed:
         words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")

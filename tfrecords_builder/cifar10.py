@@ -1,0 +1,130 @@
+"""CIFAR-10: 60,000 pictures of 32 x 32 pixels, each of one of ten classes.
+
+Krizhevsky, "Learning multiple layers of features from tiny images", technical report, University of Toronto (2009).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import tfcap.quiet  # noqa: F401
+
+import tensorflow_datasets as tfds  # isort: skip
+
+from tfcap.errors import InputError
+from tfcap.settings import DataSettings
+from tfrecords_builder.archives import Folder, Zips
+from tfrecords_builder.captions_builder import CaptionsBuilder
+from tfrecords_builder.features import Example
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_FOLDERS = ("train", "test")
+_HELD_OUT = 10  # one of so many pictures of each class in test is for validation
+
+
+class _Picture(NamedTuple):
+    """A picture by its place in the source: the number of its class, and its own among those of the class."""
+
+    label: int
+    place: int
+    name: str
+
+
+class Cifar10(CaptionsBuilder):
+    """Pictures of 32 x 32 pixels; the one caption of each is the name of its class, and truth/label its number.
+
+    Train is the official one, 50,000 pictures. Of the official 10,000 for test, 1,000 are validation, 100 of each
+    class, by which a checkpoint is picked, and 9,000 are test: train stays whole, and nothing is chosen by what is
+    reported. A hash of each picture's class and place decides, the same for every source.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    CITATION = (
+        "@techreport{krizhevsky2009learning, title={Learning multiple layers of features from tiny images},"
+        " author={Krizhevsky, Alex}, institution={University of Toronto}, year={2009}}"
+    )
+    SOURCE_LAYOUT = "a zip file or a folder that holds train/CLASS/NAME.jpg and test/CLASS/NAME.jpg (or .png)"
+
+    @classmethod
+    def config_name(cls, data: DataSettings) -> str:
+        return "class-folders"
+
+    @classmethod
+    def config_description(cls, data: DataSettings) -> str:
+        return "From pictures that somebody stored in a folder for each class, perhaps not without loss."
+
+    @classmethod
+    def extra_features(cls) -> Sequence[str]:
+        return ("truth/label",)
+
+    @classmethod
+    def check_source(cls, data: DataSettings) -> None:
+        path = Path(data.source).expanduser()
+        if path.is_file():
+            if not zipfile.is_zipfile(path):
+                raise InputError("--source is no zip file", received=data.source, expected=cls.SOURCE_LAYOUT)
+        else:
+            super().check_source(data)
+
+    def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
+        path = Path(data.source).expanduser()
+        source = Zips([path]) if path.is_file() else Folder(path)
+        found = {folder: self._pictures(source, folder) for folder in _FOLDERS}
+        held_out = _held_out(found["test"])
+        ids = {picture.name: number for number, picture in enumerate([*found["train"], *found["test"]])}
+        members = {
+            "train": found["train"],
+            "validation": [picture for picture in found["test"] if picture in held_out],
+            "test": [picture for picture in found["test"] if picture not in held_out],
+        }
+        self.totals = {split: len(pictures) for split, pictures in members.items()}
+        return {split: _read(source, pictures, ids) for split, pictures in members.items()}
+
+    def _pictures(self, source: Zips | Folder, folder: str) -> list[_Picture]:
+        """Returns the pictures of a folder, the first of each class, then the second of each: a part has all classes.
+
+        Raises:
+          InputError: a class has no picture.
+        """
+        pictures = []
+        for label, name in enumerate(CLASSES):
+            within = f"{folder}/{name}"
+            files = [file for file in source.names(within) if PurePosixPath(file).suffix.lower() in _SUFFIXES]
+            if not files:
+                raise InputError(
+                    "--source has no picture of a class",
+                    received=f"none in {within} of {self.data.source}",
+                    expected=self.SOURCE_LAYOUT,
+                )
+            pictures += [_Picture(label, place, f"{within}/{file}") for place, file in enumerate(files)]
+        return sorted(pictures, key=lambda picture: (picture.place, picture.label))
+
+
+def _held_out(pictures: Sequence[_Picture]) -> set[_Picture]:
+    """Returns a tenth of each class, at least one picture, in the order of a hash."""
+    kept: set[_Picture] = set()
+    for label, name in enumerate(CLASSES):
+        own = [picture for picture in pictures if picture.label == label]
+        own.sort(key=lambda picture: hashlib.sha256(f"{name} {picture.place}".encode()).digest())
+        kept.update(own[: max(1, len(own) // _HELD_OUT)])
+    return kept
+
+
+def _read(source: Zips | Folder, pictures: Sequence[_Picture], ids: Mapping[str, int]) -> Iterator[Example]:
+    for picture in pictures:
+        number = ids[picture.name]
+        yield Example(
+            number,
+            picture.name,
+            source.read(picture.name),
+            [CLASSES[picture.label]],
+            [number],
+            {"truth/label": picture.label},
+        )
