@@ -79,10 +79,10 @@ def test_finished_cells_with_another_teacher_are_refused(study, tmp_path):
     before, arguments, _ = study
     said = [word for word in arguments if not word.startswith(("--out", "--jobs"))]
     study = Study(before, cells_of([*said, "--dropout=0.1,0.3"]), 1)
-    with pytest.raises(InputError, match="another teacher. Received: full-0.1. Expected: full-0.3"):
+    with pytest.raises(InputError, match=r"another teacher. Received: full-0.1. Expected: full\."):
         study.foreseen()
     lines = Study(before, cells_of([*said, "--dropout=0.3,0.1"]), 1).foreseen()
-    assert "6 cells, of which 3 are finished" in lines[6]
+    assert "5 cells, of which 3 are finished" in lines[5]
 
 
 def test_a_teacher_whose_weights_are_gone_is_said_before_anything_starts(study, tmp_path):

@@ -26,7 +26,6 @@ from tfcap.cell_costs import expected, in_words
 from tfcap.command_settings import StudySettings
 from tfcap.errors import CellsFailed, InputError
 from tfcap.evaluation.costs import PLATEAU_RISE
-from tfcap.evaluation.quality import quality_of
 from tfcap.files import alone_in, read_json, rename, write_text
 from tfcap.findings import (
     against_random,
@@ -35,11 +34,13 @@ from tfcap.findings import (
     late_rises,
     method_of,
     noise_kept,
+    quality_among,
     reaching,
     relative_costs,
 )
 from tfcap.grid import OF_SELECTION, OWN_TEACHER, Cell, cells_of, teachers_of
 from tfcap.reporting.live_table import LiveTable
+from tfcap.reporting.quality import ACCURACY, Quality
 from tfcap.reporting.study_table import (
     cost_table,
     difference_table,
@@ -69,7 +70,8 @@ def main(argv: Sequence[str]) -> None:
     study = Study(out, cells, asked.jobs)
     with alone_in(out, "study"):
         failed = study.run()
-    print(_tables(study.found))
+    if study.found:
+        print(_tables(study.found))
     if failed:
         words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")
@@ -78,13 +80,13 @@ def main(argv: Sequence[str]) -> None:
 def _tables(cells: Mapping[str, Any]) -> str:
     """Returns what the cells say together: each table that has anything to say, with its legend."""
     differences, noise, costs = against_random(cells), noise_kept(cells), relative_costs(cells)
-    reached, rises = reaching(cells), late_rises(cells)
-    parts = [study_table(estimates(cells), differences, common_protocol(cells))]
+    reached, rises, quality = reaching(cells), late_rises(cells), quality_among(cells)
+    parts = [study_table(estimates(cells), quality, differences, common_protocol(cells))]
     parts += [difference_table(differences)] if differences else []
     parts += [reach_table(reached)] if reached else []
     parts += [cost_table(costs)] if costs else []
     parts += [noise_table(noise)] if noise else []
-    parts += [plateau_note(rises, PLATEAU_RISE)] if rises else []
+    parts += [plateau_note(rises, PLATEAU_RISE, quality)] if rises else []
     return "\n\n".join(parts)
 
 
@@ -102,10 +104,11 @@ class Study:
 
     Attributes:
       found: by the cell's name, what study.json holds of it.
+      quality: what says how good a cell is.
     """
 
     def __init__(self, out: Path, cells: Sequence[Cell], jobs: int) -> None:
-        """Raises InputError if a cell's settings cannot be, or its teacher is none of the cells."""
+        """Raises InputError if a cell's settings cannot be, its teacher is none, or captioners stand by classifiers."""
         from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
 
         self.out, self.cells, self.jobs = out, cells, jobs
@@ -114,13 +117,19 @@ class Study:
         self._renamed: dict[str, str] = {}  # from what a grid of other axes called a finished cell
         self._hashes: dict[str, str] = {}
         self._scoring: dict[str, tuple[str, int]] = {}  # where its scores will be, and the scoring captioner's epochs
+        self.quality = self._common_quality()
         for cell in cells:
             check_installed(cell.settings)
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
             self._hashes[cell.name] = _resolved(cell.settings)
             epochs = plan.length * settings.selection.score_seeds
-            self._scoring[cell.name] = (plan.shared_folder("").name if plan.files else "", epochs)
+            self._scoring[cell.name] = (plan.shared_folder("").name if plan.files or epochs else "", epochs)
+
+    def _common_quality(self) -> Quality:
+        """Returns what says how good the cells of this grid are, and those that were run here before, if it is one."""
+        asked: dict[str, Any] = {cell.name: {"per_image": {cell.settings.quality: []}} for cell in self.cells}
+        return quality_among({**self.found, **asked})
 
     def foreseen(self) -> list[str]:
         """Returns a line a cell, with its command and what it is expected to take, and lines on all of them."""
@@ -146,6 +155,7 @@ class Study:
         """
         if (self.out / "study.json").exists():
             self.found = read_json(self.out / "study.json")["cells"]
+        self._common_quality()
         # By its command line: a later version may have settings that did not exist when the cell was run.
         known = {name: _resolved(flags.parse(["study", *cell["arguments"]])) for name, cell in self.found.items()}
         others = {of_cell: name for name, of_cell in known.items() if name not in self._hashes}
@@ -237,10 +247,11 @@ class Study:
         running: dict[int, _Running] = {}  # by the part of the machine
         failed: dict[str, str] = {}
         try:
-            with LiveTable({cell.name: (method_of(cell.axes), _fraction(cell)) for cell in self.cells}) as table:
+            places = {cell.name: (method_of(cell.axes), _fraction(cell)) for cell in self.cells}
+            with LiveTable(places, self.quality) as table:
                 for cell in self.cells:
                     if cell.name in self.found:
-                        table.found(cell.name, _cider(self.found[cell.name]))
+                        table.found(cell.name, 100 * self._value(cell))
                 while pending or running:
                     for part in set(range(self.jobs)) - set(running):
                         chosen = self._next(pending, [one.cell for one in running.values()])
@@ -269,7 +280,7 @@ class Study:
         """Takes what a cell found, or why it failed, from its process, which has ended."""
         if one.process.returncode == 0:
             words = self._finish(one.cell, time.perf_counter() - one.began)
-            table.finished(one.cell.name, _cider(self.found[one.cell.name]), words)
+            table.finished(one.cell.name, 100 * self._value(one.cell), words)
         else:
             failed[one.cell.name] = self._last_words(one.cell, one.process.returncode)
             table.failed(one.cell.name, failed[one.cell.name])
@@ -318,15 +329,15 @@ class Study:
         """Writes what a cell found into study.json; returns it in words."""
         run = self._run_dir(cell)
         described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
-        of_images, history = read_json(run / "per_image.json"), read_json(run / "history.json")
-        quality = quality_of(of_images)
+        history, name = read_json(run / "history.json"), self.quality.name
+        scores = read_json(run / "per_image.json")[name]
         self.found[cell.name] = {
             "axes": cell.axes,
             "arguments": list(cell.arguments),
             **({"teacher": self._teacher(cell)} if cell.name in self._teachers else {}),
             "metrics": metrics,
-            "per_image": {quality: [round(value, 4) for value in of_images[quality]]},
-            f"val_{quality}": history[f"val_{quality}"],
+            "per_image": {name: [self._briefly(score) for score in scores]},
+            f"val_{name}": history[f"val_{name}"],
             "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "git_commit": described["git_commit"],
@@ -335,7 +346,16 @@ class Study:
         }
         write_text(self.out / "study.json", _as_json(self.found))
         self._drop_checkpoints(cell.name)
-        return f"{cell.name}: CIDEr {_cider(self.found[cell.name]):.1f}, {seconds / 60:.1f} min"
+        return f"{cell.name}: {self.quality.said(self._value(cell))}, {seconds / 60:.1f} min"
+
+    def _briefly(self, score: float) -> float:
+        """Returns a picture's score in few digits; of a class it is 0 or 1."""
+        return int(score) if self.quality == ACCURACY else round(score, 4)
+
+    def _value(self, cell: Cell) -> float:
+        """Returns how good a finished cell is."""
+        value: float = self.found[cell.name]["metrics"][self.quality.name]["value"]
+        return value
 
     def _last_words(self, cell: Cell, code: int) -> str:
         if code < 0:
@@ -353,10 +373,6 @@ def _as_json(cells: Mapping[str, Any]) -> str:
 
 def _resolved(settings: Settings) -> str:
     return settings.resolve().hash()
-
-
-def _cider(found: Mapping[str, Any]) -> float:
-    return 100 * found["metrics"][quality_of(found["metrics"])]["value"]
 
 
 def _fraction(cell: Cell) -> float:
