@@ -113,6 +113,8 @@ class Cifar10(CaptionsBuilder):
             raise InputError("--source is not there", received=data.source, expected=cls.SOURCE_LAYOUT)
         if path.suffix.lower() == ".zip" and not zipfile.is_zipfile(path):
             raise InputError("--source is no zip file", received=data.source, expected=cls.SOURCE_LAYOUT)
+        if cls.config_name(data) == "original" and path.is_dir() and not _has_batches(path):
+            raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
         source: _Source = _Batches(self._batches(data)) if self.config_name(data) == "original" else self._folders(data)
@@ -137,14 +139,12 @@ class Cifar10(CaptionsBuilder):
             (path,), self.notes["archives"] = download(self.dl_manager, [batches.ARCHIVE], self.progress)
             return batches.in_archive(path)
         path = Path(data.source).expanduser()
-        if path.is_dir() and (path / batches.ARCHIVE_NAME).is_file():
-            path = path / batches.ARCHIVE_NAME
         if path.is_file():
             return batches.in_archive(path)
-        within = path / batches.FOLDER if (path / batches.FOLDER).is_dir() else path
-        if not (within / batches.BATCHES["test"][0]).is_file():
-            raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=self.SOURCE_LAYOUT)
-        return batches.in_folder(within)
+        archive, folder = path / batches.ARCHIVE_NAME, path / batches.FOLDER
+        return (
+            batches.in_archive(archive) if archive.is_file() else batches.in_folder(folder if folder.is_dir() else path)
+        )
 
     def _pictures(self, source: _Source, folder: str) -> list[_Picture]:
         """Returns the pictures of a folder, the first of each class, then the second of each: a part has all classes.
@@ -164,6 +164,13 @@ class Cifar10(CaptionsBuilder):
                 )
             pictures += [_Picture(label, place, f"{within}/{file}") for place, file in enumerate(files)]
         return sorted(pictures, key=lambda picture: (picture.place, picture.label))
+
+
+def _has_batches(folder: Path) -> bool:
+    """Returns whether the folder holds the archive, or a batch of train, itself or in the archive's own folder."""
+    first = batches.BATCHES["train"][0]
+    places = (folder / batches.ARCHIVE_NAME, folder / first, folder / batches.FOLDER / first)
+    return any(path.is_file() for path in places)
 
 
 def _held_out(pictures: Sequence[_Picture]) -> set[_Picture]:
