@@ -6,7 +6,6 @@ Krizhevsky, "Learning multiple layers of features from tiny images", technical r
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
@@ -72,6 +71,9 @@ class Cifar10(CaptionsBuilder):
     Train is the official one, 50,000 pictures. Of the official 10,000 for test, 1,000 are validation, 100 of each
     class, by which a checkpoint is picked, and 9,000 are test: train stays whole, and nothing is chosen by what is
     reported. A hash of each picture's class and place decides, the same for every source.
+
+    The configuration says what it was built from: `original` has the published pixels, `class-folders` the files of a
+    copy as they are. Where those are JPEG, figures on them are not figures on the original.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -111,8 +113,6 @@ class Cifar10(CaptionsBuilder):
             return  # it is downloaded
         if not path.exists():
             raise InputError("--source is not there", received=data.source, expected=cls.SOURCE_LAYOUT)
-        if path.suffix.lower() == ".zip" and not zipfile.is_zipfile(path):
-            raise InputError("--source is no zip file", received=data.source, expected=cls.SOURCE_LAYOUT)
         if cls.config_name(data) == "original" and path.is_dir() and not _has_batches(path):
             raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
 
@@ -131,7 +131,7 @@ class Cifar10(CaptionsBuilder):
 
     def _folders(self, data: DataSettings) -> Zips | Folder:
         path = Path(data.source).expanduser()
-        return Zips([path]) if path.is_file() else Folder(path)
+        return Zips([path], downloaded=False) if path.is_file() else Folder(path)
 
     def _batches(self, data: DataSettings) -> Callable[[str], bytes]:
         """Returns what reads a batch by its name; downloads the archive where no source is named."""

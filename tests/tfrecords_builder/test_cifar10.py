@@ -183,7 +183,7 @@ def test_sources_that_are_none_are_refused(folders, tmp_path):
         _built(_settings(tmp_path / "nowhere", tmp_path))
     wrong = tmp_path / "wrong.zip"
     wrong.write_bytes(b"no zip file")
-    with pytest.raises(InputError, match="no zip file"):
+    with pytest.raises(InputError, match="no zip file, or a damaged one"):
         _built(_settings(wrong, tmp_path))
     assert wrong.exists()
     python = tmp_path / "cifar-10-batches-py"
