@@ -105,8 +105,8 @@ def resolved(said: Values) -> dict[str, Any]:
             "proxy": values["model"],
         },
     )
-    _check_together(values)
     _check_classes(values)
+    _check_together(values)
     _check_training(values, said)
     values["run_dir"] = values["run_dir"] or f"runs/{'-'.join(_words_for(values, said))}"
     return values
@@ -283,6 +283,12 @@ def _check_training(values: Values, said: Values) -> None:
             "Batch normalisation mixes the images of a batch, so that none has a gradient of its own in training",
             received="--track=gradient_norm --norm=batch",
             expected="--norm=group, or another signal",
+        )
+    if values["knowledge_distillation"] and values["proxy_epochs"] == 0 and not values["teacher"]:
+        raise InputError(
+            "A teacher that is not trained knows nothing",
+            received="--proxy_epochs=0 --knowledge_distillation",
+            expected="one epoch or more, or --teacher",
         )
     frozen, model, train = values["freeze_encoder"], values["model"], values["train"]
     if values["checkpoint"] and "units" in USED.get(model, ()):
