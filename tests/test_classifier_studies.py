@@ -65,6 +65,13 @@ def test_a_study_of_classifiers_reports_on_nothing_but_accuracy(made):
     assert "accuracy,low,high,examples" in table and "BLEU" not in table
 
 
+def test_its_epochs_are_timed_beside_those_of_all_the_data(cells, made):
+    rows = _tables(cells).partition("epoch, s")[2].splitlines()[1:4]
+    assert [row.split()[0] for row in rows] == ["random", "loss", "full"] and rows[0].count("x [") == 2
+    lines = (made / "pictures" / "tables" / "seconds_an_epoch.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].endswith("seeds,seconds,times faster,low,high") and len(lines) == 6
+
+
 def test_captioners_and_classifiers_are_not_mixed(cells, study, tmp_path):
     captioners = write_study(tmp_path / "captions", seeds=(0,))
     both = {"a": cells["full-s0"], "b": read_json(captioners / "study.json")["cells"]["full-s0"]}

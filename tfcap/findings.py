@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import flags
 from tfcap.errors import InputError
 from tfcap.evaluation.comparisons import Difference, differences, holm
 from tfcap.evaluation.costs import late_rise, relative_cost
@@ -120,6 +121,64 @@ def relative_costs(cells: Cells) -> dict[str, dict[float, Estimate]]:
         for method, row, full in _beside_full(cells, seconds)
         if full
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How long an epoch of a cell takes.
+
+    Attributes:
+      seconds: the mean over seeds.
+      seeds: how many there are.
+      times_faster: than an epoch of all the data, otherwise the same; None where no such cell is, or it is this one.
+    """
+
+    seconds: float
+    seeds: int
+    times_faster: Estimate | None
+
+
+def paces(cells: Cells) -> dict[str, dict[float, Pace]]:
+    """Returns how long an epoch of what is kept takes, by method and fraction, where that is known.
+
+    Args:
+      cells: with their `axes`, `arguments` and `metrics`.
+    """
+    known = {name: seconds for name, cell in cells.items() if (seconds := epoch_seconds(cell))}
+    measured = {name: {**cell, "seconds": known[name]} for name, cell in cells.items() if name in known}
+    grouped = _grouped(measured, lambda cell: cell["seconds"])
+    whole = {method: full.get(1.0, {}) for method, _, full in _beside_full(measured, grouped)}
+
+    def pace(method: str, by_seed: Mapping[str, float]) -> Pace:
+        ours, theirs = list(by_seed.values()), list(whole.get(method, {}).values())
+        return Pace(float(np.mean(ours)), len(ours), relative_cost(theirs, ours) if theirs else None)
+
+    return {
+        method: {fraction: pace(method, by_seed) for fraction, by_seed in row.items()}
+        for method, row in grouped.items()
+    }
+
+
+def epoch_seconds(cell: Mapping[str, Any]) -> float | None:
+    """Returns how long training goes once through what is kept, validation left out; None where that is not known."""
+    choices, seconds = choices_of(cell), cell["metrics"].get("train_seconds")
+    if choices is None or not choices.get("epochs") or not seconds:
+        return None
+    epochs = choices["epochs"] / (choices["fraction"] if choices["budget_steps"] else 1)
+    return float(seconds / epochs)
+
+
+def choices_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns all settings of a cell by the flag's name: as its folder says, or else its command line.
+
+    None where this version does not read them.
+    """
+    if "choices" in cell:
+        return dict(cell["choices"])
+    try:
+        return flags.parse(["cell", *cell["arguments"]]).resolve().by_name()
+    except InputError:  # of flags that are no more
+        return None
 
 
 def late_rises(cells: Cells) -> dict[str, float | None]:

@@ -34,6 +34,7 @@ from tfcap.findings import (
     late_rises,
     method_of,
     noise_kept,
+    paces,
     quality_among,
     reaching,
     relative_costs,
@@ -45,6 +46,7 @@ from tfcap.reporting.study_table import (
     cost_table,
     difference_table,
     noise_table,
+    pace_table,
     plateau_note,
     reach_table,
     study_table,
@@ -81,10 +83,12 @@ def _tables(cells: Mapping[str, Any]) -> str:
     """Returns what the cells say together: each table that has anything to say, with its legend."""
     differences, noise, costs = against_random(cells), noise_kept(cells), relative_costs(cells)
     reached, rises, quality = reaching(cells), late_rises(cells), quality_among(cells)
+    epochs = paces(cells) if quality == ACCURACY else {}
     parts = [study_table(estimates(cells), quality, differences, common_protocol(cells))]
     parts += [difference_table(differences)] if differences else []
     parts += [reach_table(reached)] if reached else []
     parts += [cost_table(costs)] if costs else []
+    parts += [pace_table(epochs)] if epochs else []
     parts += [noise_table(noise)] if noise else []
     parts += [plateau_note(rises, PLATEAU_RISE, quality)] if rises else []
     return "\n\n".join(parts)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from tfcap.reporting.quality import CIDER
-from tfcap.reporting.study_table import cost_table, difference_table, plateau_note, reach_table, study_table
+from tfcap.reporting.study_table import cost_table, difference_table, pace_table, plateau_note, reach_table, study_table
 
 NAN = float("nan")
 
@@ -21,6 +21,13 @@ class Found:
 
     def significant(self):
         return self.corrected < 0.05
+
+
+@dataclasses.dataclass
+class Pace:
+    seconds: float
+    seeds: int
+    times_faster: Found | None
 
 
 @dataclasses.dataclass
@@ -107,3 +114,12 @@ def test_five_fractions_of_long_names_stay_within_120_columns():
     where = {"facility_location": dict.fromkeys((0.95, 0.99), Where(NAN, 0.5, 0.75, unknown="fewer than 4 fractions"))}
     tables = [study_table(wide, CIDER, wide), difference_table(wide), cost_table(wide), reach_table(where)]
     assert max(len(line) for table in tables for line in table.splitlines()) <= 120
+
+
+def test_an_epoch_s_seconds_stand_beside_how_many_times_faster_it_is():
+    found = {
+        "random": {0.1: Pace(1.5, 3, Found(8.04, 7.5, 8.6)), 0.5: Pace(6.0, 1, Found(2.0, NAN, NAN, 1))},
+        "full": {1.0: Pace(12.06, 3, None)},
+    }
+    rows = [line.split() for line in pace_table(found).splitlines()[:3]]
+    assert rows[1:] == [["random", "1.5", "(8.0x", "[7.5,", "8.6])", "6*", "(2.0x)", "-"], ["full", "-", "-", "12.1"]]

@@ -14,9 +14,9 @@ from typing import Any
 
 from tfcap.evaluation.crossed import Estimate
 from tfcap.evaluation.quality import quality_of
-from tfcap.findings import BASELINE, FULL, quality_among
+from tfcap.findings import BASELINE, FULL, choices_of, quality_among
 from tfcap.grid import word_of
-from tfcap.report.cells import AS_IT_IS, Part, choices_of
+from tfcap.report.cells import AS_IT_IS, Part
 from tfcap.report.data import Found
 from tfcap.report.findings import in_words, percent
 from tfcap.report.tables import interval_of

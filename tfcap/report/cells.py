@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import flags
 from tfcap.errors import InputError
 from tfcap.evaluation.quality import quality_of
 from tfcap.files import read_json
@@ -120,19 +119,6 @@ def _with_curve(cell: dict[str, Any], folder: Path | None) -> dict[str, Any]:
         return cell
     curve = validations(read_json(path))
     return {**cell, f"val_{quality_of(cell['per_image'])}": curve} if curve else cell
-
-
-def choices_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns all settings of a cell by the flag's name: as its folder says, or else its command line.
-
-    None where this version does not read them.
-    """
-    if "choices" in cell:
-        return dict(cell["choices"])
-    try:
-        return flags.parse(["report", *cell["arguments"]]).resolve().by_name()
-    except InputError:  # of flags that are no more
-        return None
 
 
 def _fingerprint(folders: Mapping[str, Path]) -> str:

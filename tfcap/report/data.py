@@ -20,17 +20,19 @@ from tfcap.files import read_json
 from tfcap.findings import (
     BASELINE,
     FULL,
+    Pace,
     against_random,
     estimates,
     late_rises,
     method_of,
+    paces,
     quality_among,
     reaching,
     relative_costs,
 )
 from tfcap.grid import OF_SELECTION
 from tfcap.report.cells import Part
-from tfcap.reporting.quality import Quality
+from tfcap.reporting.quality import ACCURACY, Quality
 from tfcap.reporting.report_charts import Line
 from tfcap.reporting.subsets import jaccard
 from tfcap.scoring import score_store
@@ -122,6 +124,11 @@ class Found:
                 for name in known
             }
         )
+
+    @functools.cached_property
+    def paces(self) -> dict[str, dict[float, Pace]]:
+        """How long an epoch of a classifier takes, by method and fraction; nothing of captioners."""
+        return paces(self.part.cells) if self.quality == ACCURACY else {}
 
     @functools.cached_property
     def late_rises(self) -> dict[str, float | None]:

@@ -83,6 +83,19 @@ def cost_table(found: ByFraction) -> str:
     return _with_legend(_lines("cost in %", found, _cost_in_words), note)
 
 
+def pace_table(found: ByFraction) -> str:
+    """Returns the seconds that an epoch of what is kept takes, and how many times faster it is than one of all.
+
+    Args:
+      found: paces with seconds, seeds and times_faster, an estimate or None.
+    """
+    note = (
+        "seconds of training that go once through what is kept, validation left out; behind them how many times faster"
+        " that is than with all of the data, otherwise the same, with 95 % intervals; * one seed"
+    )
+    return _with_legend(_lines("epoch, s", found, _pace_in_words), note)
+
+
 def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
     lines = _lines("wrong, in %", found, lambda part: f"{100 * part:.1f}")
@@ -148,3 +161,11 @@ def _cost_in_words(part: Any) -> str:
         return f"{value:.0f}*" + (" !" if value > 100 else "")
     mark = " !" if low > 100 else " ?" if high > 100 else ""
     return f"{value:.0f} [{low:.0f}, {high:.0f}]{mark}"
+
+
+def _pace_in_words(pace: Any) -> str:
+    words = f"{pace.seconds:.3g}" + ("*" if pace.seeds == 1 else "")
+    if pace.times_faster is None:
+        return words
+    value, low, high = pace.times_faster.value, pace.times_faster.low, pace.times_faster.high
+    return f"{words} ({value:.1f}x" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]") + ")"
