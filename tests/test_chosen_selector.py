@@ -65,7 +65,7 @@ def test_settings_and_selectors_have_the_same_defaults():
     [
         (
             {"selector": "random", "class_balanced": True},
-            "computes no class labels.*--selector=random --class_balanced",
+            "Captions are of no class.*--selector=random --class_balanced --model=resnet50_lstm.*--model=classifier",
         ),
         ({"selector": "mixed", "mixture": "loss:1,best:1"}, "--mixture cannot be read.*among random, .*influence"),
         *(
@@ -101,6 +101,9 @@ def test_several_scores_may_come_from_one_captioner():
     )
 
 
-def test_class_balanced_wraps_the_selector(monkeypatch):
-    monkeypatch.setattr("tfcap.chosen_selector._NOT_COMPUTED", {})
-    assert _chosen(selector="loss", class_balanced=True) == ClassBalanced(Hardest("loss"))
+def test_a_classifier_s_selector_can_be_class_balanced():
+    """One cluster for each image that a class keeps, unless --clusters says otherwise."""
+    classifier = {"model": "classifier", "class_balanced": True}
+    assert _chosen(selector="loss", **classifier) == ClassBalanced(Hardest("loss"))
+    assert _chosen(selector="k_means", **classifier) == ClassBalanced(KMeansPrototypes(clusters=0))
+    assert _chosen(selector="k_means", clusters=4, **classifier) == ClassBalanced(KMeansPrototypes(4))

@@ -8,10 +8,10 @@ import re
 import pytest
 
 from tfcap import registry
-from tfcap.effects import USED
+from tfcap.effects import CLASSIFIER, USED
 from tfcap.errors import InputError
 from tfcap.fields import Range, plain_type, several
-from tfcap.resolution import OWN_ENCODER, SHAPES
+from tfcap.resolution import _OF_CAPTIONS, OWN_ENCODER, SHAPES
 from tfcap.settings import NEUTRAL, DataSettings, Settings
 
 GROUPS = [field.name for field in dataclasses.fields(Settings)]
@@ -156,6 +156,8 @@ def _accepted():
     for dataset, model, proxy, checkpoint, train in itertools.product(
         ("scenes", "flickr8k"), USED, (None, *USED), ("", "folder"), PARTS
     ):
+        if CLASSIFIER in (model, proxy) and (checkpoint or {model, proxy} - {CLASSIFIER, None}):
+            continue  # refused, as below
         asked = Settings().replace(
             dataset=dataset,
             model=model,
@@ -191,8 +193,10 @@ def test_resolving_fills_what_has_an_effect_and_nothing_else_and_twice_is_once()
             used -= {"shape"}
         if values["train"] == "lora":
             used |= {name for name in USED[model] if name.startswith("lora_")}
-        used |= set() if checkpoint else {"min_word_count"}
-        expected = {"proxy_epochs", "min_word_count", *USERS} - {"attention"} - used
+        used |= set() if checkpoint or model == CLASSIFIER else {"min_word_count"}
+        used |= {"norm", "width"} if values["encoder"] == "resnet18_cifar" else set()
+        others = {"proxy_epochs", "min_word_count", "norm", "width", "kd_alpha", "kd_temperature"}
+        expected = {*others, *USERS} - {"attention"} - used
         assert {name for name, value in values.items() if value is None} == expected, asked
         assert resolved.resolve() == resolved == resolved.with_effect(), asked
         seen.add((model, bool(checkpoint), asked.model.train))
@@ -235,9 +239,18 @@ def _idle():
         yield {name: given[name], "model": "vit_llama"}, rf"--model=vit_llama\. {needs}--train=lora"
         yield {name: given[name], "model": "vit_llama", "train": "all"}, rf"--train=all\. {needs}--train=lora"
     for name in ("tokenizer", "checkpoint"):
-        words = rf"Received: --min_word_count=2 --{name}=folder\. Expected: neither"
+        words = rf"Received: --min_word_count=2 --{name}=folder --model=git\. Expected: neither"
         yield {"min_word_count": 2, "model": "git", name: "folder"}, words
-    yield {"early_stopping": True, "beams": 1}, r"Received: --early_stopping --beams=1\. Expected: --beams above 1"
+    words = r"--beams=1 --model=resnet50_lstm\. Expected: --beams above 1 of a captioner"
+    yield {"early_stopping": True, "beams": 1}, words
+    words = r"--beams=3 --model=classifier\. Expected: --beams above 1 of a captioner"
+    yield {"early_stopping": True, "model": CLASSIFIER}, words
+    yield {"min_word_count": 2, "model": CLASSIFIER}, "--min_word_count=2 --model=classifier.*but a captioner with"
+    for name, value in (("norm", "group"), ("width", 8)):
+        yield {name: value}, rf"Received: --{name}={value}\. Expected: --encoder=resnet18_cifar"
+        yield {name: value, "model": CLASSIFIER, "encoder": "small_resnet"}, "--encoder=small_resnet. Expected: --enc"
+    for name in ("kd_alpha", "kd_temperature"):
+        yield {name: 0.5}, rf"--{name}=0\.5 --noknowledge_distillation\. Expected: --knowledge_distillation"
     yield {"units": 9, "model": "git", "proxy": "vit_llama"}, "--units=9 --model=git --proxy=vit_llama"
     yield {"mapper": "mlp", "proxy": "vit_gpt2"}, "--mapper=mlp --model=resnet50_lstm --proxy=vit_gpt2"
     yield {"tie_embeddings": True, "model": "git"}, "Received: --tie_embeddings --model=git"
@@ -268,6 +281,10 @@ def test_what_would_have_no_effect_is_refused(said, words):
         {"lora_rank": 2, "lora_dropout": 0.0, "model": "vit_llama", "checkpoint": "folder", "train": "lora"},
         {"min_word_count": 2, "model": "git"},
         {"early_stopping": True, "beams": 2},
+        {"norm": "group", "width": 8, "model": "classifier"},
+        {"norm": "batch", "width": 1, "encoder": "resnet18_cifar"},
+        {"kd_alpha": 0.0, "kd_temperature": 1.0, "knowledge_distillation": True},
+        {"augment": "pad_crop", "model": "classifier", "knowledge_distillation": True, "kd_alpha": 1.0},
     ],
     ids=lambda said: "-".join(map(str, said.values())),
 )
@@ -319,6 +336,40 @@ def test_vgg19_lstm_differs_from_resnet50_lstm_in_the_encoder_alone():
     assert different == {"encoder": ("vgg19", "resnet50")}
     same = Settings().replace(dataset="flickr8k", encoder="vgg19")
     assert same.replace(proxy="vgg19_lstm").resolve().model.encoder == "vgg19"
+
+
+@pytest.mark.parametrize("dataset", ["scenes", "flickr8k"])
+def test_a_classifier_is_the_published_resnet_18_on_small_pictures(dataset):
+    resolved = Settings().replace(dataset=dataset, model=CLASSIFIER, knowledge_distillation=True).resolve()
+    expected = {
+        "encoder": "resnet18_cifar",
+        "encoder_weights": "none",
+        "norm": "batch",
+        "width": 64,
+        "train": "all",
+        "image_size": 32,
+        "freeze_encoder": False,
+        "augment": "pad_crop_flip",
+        "proxy": CLASSIFIER,
+        "epochs": 30,
+        "batch_size": 128,
+        "validate_every": 5,
+        "kd_alpha": 0.1,
+        "kd_temperature": 4.0,
+    }
+    assert {name: resolved.get(name) for name in expected} == expected
+    assert resolved.quality == "accuracy" and Settings().resolve().quality == "CIDEr"
+    assert resolved.resolve() == resolved
+
+
+def test_what_a_classifier_has_no_use_for_is_refused_unless_it_is_the_default():
+    """The value that stands for nobody having said it is the field's own default."""
+    assert {name: Settings().get(name) for name in _OF_CAPTIONS} == _OF_CAPTIONS
+    for group, field in FIELDS:
+        if field.name in _OF_CAPTIONS:
+            value = _other(field, group)
+            with pytest.raises(InputError, match=f"--{field.name} would have no effect on a classifier.*{value}"):
+                Settings().replace(model=CLASSIFIER, **{field.name: value}).resolve()
 
 
 def test_what_was_said_is_kept():
@@ -381,11 +432,35 @@ def test_the_run_folder_is_named_after_what_was_asked():
         ({"coco_split": "karpathy"}, "--coco_split=karpathy needs the split file.*--karpathy_json"),
         ({"temperature": 0.7}, "without beams.*--temperature=0.7 --beams=3.*--beams=1, or --temperature=0"),
         ({"top_p": 0.9}, "none is drawn.*--top_p=0.9 --temperature=0.*--temperature above 0"),
+        ({"proxy": "classifier"}, "do not score for each other.*--proxy=classifier --model=resnet50_lstm"),
+        ({"model": "classifier", "proxy": "git"}, "do not score for each other.*--proxy=git --model=classifier"),
+        ({"model": "classifier", "proxy": "vgg19_lstm"}, "do not score for each other.*--proxy=vgg19_lstm"),
+        ({"model": "classifier", "image_dropout": 0.5}, "The classifier has no dropout.*--image_dropout=0.5"),
+        ({"model": "classifier", "track": "loss, gradient_norm"}, "mixes the images.*--track=.*--norm=group"),
+        ({"encoder": "resnet18_cifar", "track": "gradient_norm"}, "mixes the images.*--norm=group, or another signal"),
+        (
+            {"knowledge_distillation": True, "proxy_epochs": 0},
+            "--proxy_epochs=0 --knowledge_distillation.*or --teacher",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, words):
     with pytest.raises(InputError, match=words):
         Settings().replace(**changes).resolve()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"model": "classifier", "track": "gradient_norm", "norm": "group"},
+        {"model": "classifier", "track": "loss,forgetting,aum"},
+        {"track": "gradient_norm"},
+        {"knowledge_distillation": True, "proxy_epochs": 0, "teacher": "run"},
+    ],
+)
+def test_what_does_not_contradict_is_kept(said):
+    resolved = Settings().replace(**said).resolve()
+    assert {name: resolved.get(name) for name in said} == said
 
 
 def test_the_hash_is_stable():

@@ -59,7 +59,9 @@ _NEEDS = {
         "neither --tokenizer nor --checkpoint, but a captioner with the words of the train split",
     ),
     "early_stopping": _Need(
-        lambda values: values["beams"] > 1 and values["model"] != CLASSIFIER, ("beams", "model"), "--beams above 1"
+        lambda values: values["beams"] > 1 and values["model"] != CLASSIFIER,
+        ("beams", "model"),
+        "--beams above 1 of a captioner",
     ),
     **dict.fromkeys(
         ("norm", "width"),

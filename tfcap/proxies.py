@@ -12,6 +12,7 @@ import tfcap.quiet  # noqa: F401
 import numpy as np
 
 from tfcap.files import write_json
+from tfcap.models.batch_norm import moving_statistics
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
 from tfcap.scoring.signal import Signal
@@ -47,7 +48,8 @@ class Moment:
             checkpoint.restore(self.path, model)
             return
         initial = prep.new_captioner(prep.settings.selection.proxy, self.seed)
-        for ours, theirs in zip(model.trainable_variables, initial.trainable_variables, strict=True):
+        trained = (one.trainable_variables + moving_statistics(one) for one in (model, initial))
+        for ours, theirs in zip(*trained, strict=True):
             ours.assign(theirs.value)
 
 

@@ -108,6 +108,23 @@ def test_crop_is_a_window_of_the_picture_at_every_corner_in_time():
     assert {row for row, _ in corners} == {column for _, column in corners} == {0, 1, 2, 3, 4}
 
 
+def test_pad_crop_shifts_by_up_to_an_eighth_of_the_side_into_zeros():
+    """The picture is not enlarged, and no pixel of its middle is ever lost."""
+    assert Augmentation("pad_crop", SIZE).decoded_size == Augmentation("pad_crop_flip", SIZE).decoded_size == SIZE
+    plain, margin = PICTURE[:SIZE, :SIZE] // 2 + 100, SIZE // 8  # no zero in it
+    padded = np.pad(plain, [(margin, margin), (margin, margin), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (SIZE, SIZE, 3))[:, :, 0]
+    augmentation, corners = Augmentation("pad_crop", SIZE), set()
+    for number in range(150):
+        shifted = augmentation(tf.constant(plain), tf.constant([number, 5], tf.int32)).numpy()
+        assert shifted.shape == (SIZE, SIZE, 3) and shifted.dtype == np.uint8
+        (found,) = np.argwhere((windows == shifted).all(axis=(2, 3, 4)))
+        rows, columns = (SIZE - abs(int(place) - margin) for place in found)
+        assert (shifted > 0).sum() == 3 * rows * columns
+        corners.add(tuple(found.tolist()))
+    assert {row for row, _ in corners} == {column for _, column in corners} == set(range(2 * margin + 1))
+
+
 def test_flip_mirrors_about_half_of_the_pictures():
     plain = PICTURE[:SIZE, :SIZE]
     flipped = 0
@@ -130,7 +147,7 @@ def test_crop_and_flip_are_drawn_apart():
     assert seen == {(row, mirrored) for row in range(5) for mirrored in (False, True)}
 
 
-@pytest.mark.parametrize("kind", ["crop", "flip", "crop_flip"])
+@pytest.mark.parametrize("kind", ["crop", "flip", "crop_flip", "pad_crop", "pad_crop_flip"])
 def test_a_graph_augments_as_eager_mode_does_and_a_seed_repeats_itself(kind):
     augmentation = Augmentation(kind, SIZE)
     picture = tf.constant(PICTURE[: augmentation.decoded_size, : augmentation.decoded_size])
@@ -139,6 +156,13 @@ def test_a_graph_augments_as_eager_mode_does_and_a_seed_repeats_itself(kind):
         expected = _augmented(kind, seed)
         np.testing.assert_array_equal(in_graph(picture, tf.constant(seed, tf.int32)), expected)
         np.testing.assert_array_equal(_augmented(kind, seed), expected)
+
+
+def test_pad_crop_and_flip_mirrors_about_half_of_what_pad_crop_gives():
+    shifted, both = ([_augmented(kind, (number, 5)) for number in range(40)] for kind in ("pad_crop", "pad_crop_flip"))
+    mirrored = [np.array_equal(ours, theirs[:, ::-1]) for ours, theirs in zip(both, shifted, strict=True)]
+    assert 10 < sum(mirrored) < 30
+    assert all(np.array_equal(both[i], shifted[i]) for i in range(40) if not mirrored[i])
 
 
 def test_augmentation_does_not_depend_on_the_order_of_calls():

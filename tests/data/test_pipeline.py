@@ -59,10 +59,21 @@ def test_every_batch_has_full_size_and_its_padding_has_weight_0(inputs, captions
     for batch in _training(inputs, captions).epoch(0):
         assert {name: len(array) for name, array in batch.items()} == dict.fromkeys(batch, 8)
         assert batch["weights"].dtype == np.float32 and set(batch["weights"]) <= {0.0, 1.0}
-        padding = batch["weights"] == 0
-        np.testing.assert_array_equal(batch["position"][padding], np.repeat(batch["position"][:1], padding.sum()))
     weights = [batch["weights"].sum() for batch in _training(inputs, captions).epoch(0)]
     assert sorted(weights) == [3, 8, 8, 8, 8, 8]
+
+
+@pytest.mark.parametrize(("count", "size"), [(43, 8), (5, 16), (1, 4)])
+def test_the_tail_of_an_epoch_is_filled_with_its_own_images_as_often_as_each_other_up_to_one(
+    inputs, captions, features, count, size
+):
+    """Batch normalisation sees them all; the loss sees each once."""
+    (tail,) = (batch for batch in _training(inputs, captions, KEPT[:count], size).epoch(0) if 0 in batch["weights"])
+    own = tail["position"][tail["weights"] > 0]
+    assert len(own) == count % size and tail["weights"].tolist() == [1.0] * len(own) + [0.0] * (size - len(own))
+    seen, times = np.unique(tail["position"], return_counts=True)
+    assert seen.tolist() == sorted(own.tolist()) and times.sum() == size and np.ptp(times) <= 1
+    np.testing.assert_array_equal(tail["features"], features[tail["position"]])
 
 
 def test_features_are_those_of_the_batch_s_positions(inputs, captions, features):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_hub.src.models.llama.llama_layernorm import LlamaLayerNorm
 
 from tfcap.errors import InputError
+from tfcap.models.batch_norm import BatchNorm
 from tfcap.models.clip import VisionShape, VisionTower
 from tfcap.models.lora import LowRank, adapt
 from tfcap.models.lstm import HoistedLSTM
@@ -153,6 +154,7 @@ ROWS = {
     "rms norm of a Llama": _one(LlamaLayerNorm, 4),
     "group norm": _one(layers.GroupNormalization, 2, shape=(3, 3, 4)),
     "batch norm, frozen statistics": _one(layers.BatchNormalization, shape=(3, 3, 4)),
+    "batch norm that trains": _one(BatchNorm, shape=(3, 3, 4)),
     "conv": _one(layers.Conv2D, 5, 3, padding="same", activation="relu", shape=(5, 4, 2)),
     "conv, few places of many channels": _one(layers.Conv2D, 40, 3, padding="same", shape=(2, 2, 8)),
     "conv, map smaller than its patches": _one(layers.Conv2D, 64, 3, padding="same", shape=(4, 4, 32)),

@@ -80,7 +80,7 @@ def test_the_references_tell_the_examples_apart():
 @pytest.mark.parametrize("xla", [False, True])
 @pytest.mark.parametrize("encoder_trains", [False, True])
 def test_each_signal_is_that_of_the_example_alone(encoder_trains, xla):
-    tracked = _tracked(NAMES, encoder_trains, xla)[3].numpy()
+    tracked = _tracked(NAMES, encoder_trains, xla)[4].numpy()
     assert tracked.shape == (_COUNT, len(NAMES)) and np.isfinite(tracked).all()
     for name, column in zip(NAMES, tracked.T, strict=True):
         np.testing.assert_allclose(column[:-1], _references(encoder_trains)[name], rtol=1e-4, err_msg=name)
@@ -88,7 +88,7 @@ def test_each_signal_is_that_of_the_example_alone(encoder_trains, xla):
 
 @pytest.mark.parametrize("names", [("loss",), ("aum", "forgetting"), ("gradient_norm",), ("aum", "loss")])
 def test_fewer_signals_are_the_same_and_in_the_order_named(names):
-    tracked = _tracked(names, False, False)[3].numpy()
+    tracked = _tracked(names, False, False)[4].numpy()
     for name, column in zip(names, tracked.T, strict=True):
         np.testing.assert_allclose(column[:-1], _references(False)[name], rtol=1e-4, err_msg=name)
 

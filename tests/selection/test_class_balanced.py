@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
+from sklearn.metrics import pairwise_distances
 
 from tfcap.selection import Signals
 from tfcap.selection.class_balanced import ClassBalanced
+from tfcap.selection.k_means import KMeansPrototypes
 from tfcap.selection.ranked import Hardest
 
 RNG = np.random.default_rng
@@ -27,3 +30,18 @@ def test_without_it_a_class_may_be_lost():
     signals = Signals(np.arange(10), {"loss": np.arange(10.0)}, labels=np.repeat([0, 1], 5))
     assert Hardest("loss")(signals, 4, RNG(0)).tolist() == [9, 8, 7, 6]
     assert sorted(ClassBalanced(Hardest("loss"))(signals, 4, RNG(0)).tolist()) == [3, 4, 8, 9]
+
+
+@pytest.mark.parametrize(("sizes", "kept"), [([30, 30, 30], [6, 6, 6]), ([40, 20], [8, 4]), ([25, 5], [5, 1])])
+def test_k_means_keeps_of_each_class_the_nearest_to_as_many_centroids_as_it_keeps(sizes, kept):
+    """Study S5: scikit-learn's centroids of a class alone, and the real picture nearest to each of them."""
+    labels = RNG(0).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    points = RNG(1).normal(size=[len(labels), 4]).astype(np.float32)
+    signals = Signals(np.arange(len(labels)) + 100, embeddings=points, labels=labels)
+    found = ClassBalanced(KMeansPrototypes())(signals, sum(kept), RNG(5))
+    for one, (count, own) in enumerate(zip(kept, RNG(5).spawn(len(sizes)), strict=True)):
+        members = np.flatnonzero(labels == one)
+        model = KMeans(count, n_init=1, random_state=int(own.integers(2**31))).fit(points[members])
+        nearest = pairwise_distances(points[members], model.cluster_centers_).argmin(axis=0)
+        assert sorted(found[labels[found - 100] == one]) == sorted(members[nearest] + 100)
+        assert len(set(model.labels_[nearest])) == len(set(nearest)) == count

@@ -4,7 +4,9 @@ import keras
 import numpy as np
 
 from tfcap.data.text import PAD
+from tfcap.models.batch_norm import BatchNorm
 from tfcap.models.captioner import Captioner
+from tfcap.models.classifier import Classifier
 from tfcap.models.encoders import Encoder
 from tfcap.models.lstm import LSTMCaptioner
 
@@ -27,6 +29,17 @@ class ToyEncoder(Encoder):
         return self.backbone(images)
 
 
+class NormedEncoder(ToyEncoder):
+    """The same with batch normalisation, moved off its beginnings, and Keras' own dropout after it."""
+
+    def __init__(self, dropout: float = 0.0):
+        super().__init__()
+        norm = BatchNorm(name="norm")
+        self.backbone = keras.Sequential([self.backbone, norm, keras.layers.Dropout(dropout, seed=0)], name="normed")
+        for variable in (norm.moving_mean, norm.moving_variance):
+            variable.assign(np.random.default_rng(0).uniform(0.2, 0.6, variable.shape))
+
+
 def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int = 0, **more: bool) -> Captioner:
     """Returns a captioner with large enough initial weights for no gradient to vanish."""
     keras.utils.set_random_seed(seed)
@@ -46,6 +59,26 @@ def captioner(*, encoder_trains: bool = False, dropout: float = 0.0, seed: int =
     for variable in model.trainable_variables:
         variable.assign(rng.normal(scale=0.5, size=variable.shape))
     return model
+
+
+def classifier(*, seed: int = 0, norm: bool = False, **more: float) -> Classifier:
+    """Returns a classifier of as many classes as there are words, with batch normalisation or without."""
+    keras.utils.set_random_seed(seed)
+    model = Classifier(NormedEncoder(**more) if norm else ToyEncoder(), classes=WORDS)
+    rng = np.random.default_rng(seed)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(scale=0.5, size=variable.shape))
+    return model
+
+
+def classes(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Returns inputs of `size` pictures of one class each."""
+    rng = np.random.default_rng(seed)
+    return {
+        "images": rng.integers(0, 256, (size, SIDE, SIDE, 3)).astype(np.uint8),
+        "tokens": rng.integers(0, WORDS, (size, 1)).astype(np.int32),
+        "weights": np.ones(size, np.float32),
+    }
 
 
 def tokens_of(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -49,6 +49,28 @@ def _steps(replicas: Any) -> dict[str, Any]:
     return found
 
 
+def _moving_statistics(replicas: Any) -> list[list[list[float]]]:
+    """What two steps make of the moving statistics, those of each replica one after the other: [steps, replicas, n]."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tests.training.toy import classes, classifier
+    from tfcap.models.batch_norm import moving_statistics
+    from tfcap.training.step import SummedAdamW, train_step
+
+    with replicas.strategy.scope():
+        model = classifier(norm=True)
+        optimizer = SummedAdamW(0.1)
+        optimizer.build(model.trainable_variables)
+    step = train_step(model, optimizer, seed=0, clip_norm=0.0, xla=True, strategy=replicas.strategy)
+    found = []
+    for number in range(2):
+        step(replicas.split(classes(8, seed=number)), tf.constant(number))
+        local = [replicas.strategy.experimental_local_results(variable.value) for variable in moving_statistics(model)]
+        found.append([np.concatenate([part.numpy() for part in parts]).tolist() for parts in zip(*local, strict=True)])
+    return found
+
+
 def _dynamics(replicas: Any, xla: bool) -> dict[str, Any]:
     """What a training of two epochs tracks of nine of ten examples, in batches of four."""
     import numpy as np
@@ -124,6 +146,7 @@ def main() -> None:
         "tokens_by_half": [int(lengths[:2].sum()), int(lengths[2:].sum())],
         "split": _split_and_gather(two),
         "steps": {"1": _steps(one), "2": _steps(two)},
+        "moving_statistics": _moving_statistics(two),
         "dynamics": {
             f"{replicas.count} {xla}": _dynamics(replicas, bool(xla)) for replicas in (one, two) for xla in (0, 1)
         },

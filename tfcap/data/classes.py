@@ -44,14 +44,15 @@ class ClassNames:
         """Returns the classes of a data set.
 
         Raises:
-          InputError: a picture has several captions, or there is one class alone.
+          InputError: a picture has several captions or none, or there is one class alone.
         """
         names = set()
         for texts in captions:
             if len(texts) != 1:
                 raise InputError(
                     "Pictures that are classified have one caption each, the name of their class",
-                    received=f"{len(texts)} captions, the first being {texts[0][:60]!r}",
+                    received=f"{len(texts)} captions"
+                    + "".join(f", the first being {text[:60]!r}" for text in texts[:1]),
                     expected="a data set of classes, such as cifar10 or objects",
                 )
             names.add(texts[0])
