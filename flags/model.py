@@ -7,7 +7,7 @@ HELP = {
     "encoder_weights": "Weights of the encoder: imagenet, none (random start), a file, or for CLIP, ViT and git_vit a"
     " folder or hf://user/name in the form of Hugging Face.",
     "norm": "Normalisation of resnet18_cifar: batch by itself, as published, or group, of each picture alone.",
-    "width": "Channels of the first stage of resnet18_cifar; 64 by itself, as published.",
+    "width": "Channels of the first stage of resnet18_cifar; 64 by itself, as published, and 8 on objects.",
     "freeze_encoder": "Keeps the encoder as it is; its features are computed once and cached.",
     "train": "The part that trains: all; the encoder; the decoder, with the projection in front of it; the projection;"
     " or lora, low-rank adapters of a frozen decoder (Hu et al. 2021), and the projection. Features of an encoder that"

@@ -22,7 +22,7 @@ HELP = {
     "teacher": "Run folder whose best checkpoint scores, and teaches in --knowledge_distillation, in place of training"
     " one; for learnability the captioner that"
     " the proxy is compared with, on the same data set or on another part of it; forgetting and aum come of what its"
-    " training tracked.",
+    " training tracked. In a grid, full is its own cell of all the data with the same seed.",
     "dual_encoder": "The pretrained CLIP that clip_score goes by, in the form of Hugging Face: config.json,"
     " *.safetensors and a tokenizer.",
     "token_reduction": "Whether a caption's number, or the loss whose gradient is taken, is the mean or the sum over"

@@ -164,3 +164,35 @@ def test_a_run_that_is_not_finished_has_none(tmp_path):
     with pytest.raises(InputError, match=r"metrics\.json"):
         cards.write_of_run(tmp_path / "run")
     assert not (tmp_path / "run" / CARD).exists()
+
+
+def _of_classes(folder, **said):
+    settings = Settings().replace(**{"model": "classifier", "fraction": 0.5, "dataset": "cifar10", **said}).resolve()
+    write_run(folder, settings, [1] * len(IMAGES), ["bird"] * len(IMAGES))
+    return ModelCard(cards.card_of_run(folder))
+
+
+def test_the_card_of_a_classifier_speaks_of_classes(tmp_path):
+    card = _of_classes(tmp_path / "run")
+    data, words = card.data, " ".join(card.text.split())
+    assert (data.pipeline_tag, data.metrics, data.language) == ("image-classification", ["accuracy"], None)
+    assert {"image-classification", "classifier"} <= set(data.tags) and "image-captioning" not in data.tags
+    (result,) = data.eval_results
+    assert (result.task_type, result.metric_type, result.metric_value) == ("image-classification", "accuracy", 1.0)
+    assert "An image classifier with the image encoder resnet18_cifar, trained by tfcap on 10 of 20 images" in words
+    assert (
+        "the highest accuracy on the validation split" in words
+        and "| accuracy of bird | 25.0 | 10.0 to 50.0 |" in words
+    )
+    assert "validation accuracy rose by" not in words and "| width | 64 |" in words and "| norm | batch |" in words
+    of_captions = ("caption", "decod", "pycocoevalcap", "CIDEr", "beams", "dropout", "max tokens", "knowledge")
+    assert not [word for word in of_captions if word in words.replace("image-captioning", "")]
+
+
+def test_from_whom_a_student_learned_is_said_with_how_much(tmp_path):
+    said = {"knowledge_distillation": True, "kd_alpha": 0.2, "teacher": "/home/me/runs/full-s0"}
+    text = _of_classes(tmp_path / "taught", **said).text
+    row = "| knowledge distillation | from full-s0: 0.8 of the loss (alpha 0.2), at temperature 4 |"
+    assert row in text and "/home/me" not in text and "kd alpha" not in text
+    text = _of_classes(tmp_path / "alone", knowledge_distillation=True).text
+    assert "| from a classifier trained on all of the train split: 0.9 of the loss (alpha 0.1)" in text

@@ -46,6 +46,12 @@ def test_the_rule_counts_steps_data_and_what_trains():
     assert _rule(dataset="flickr8k", model="vit_llama", encoder_weights="w", shape="3b") > 86_400
 
 
+def test_the_rule_counts_a_classifier_s_width_and_its_teacher():
+    narrow, wide = (_rule(model="classifier", width=width) - _rule(limit=10) for width in (32, 64))
+    assert 3.5 < wide / narrow < 4.5
+    assert _rule(model="classifier", knowledge_distillation=True) > 1.2 * _rule(model="classifier")
+
+
 def test_scores_are_paid_for_by_the_first_cell_that_shares_them():
     found = _expected()
     assert {one.why for one in found.values()} == {RULE}

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tfcap.evaluation.comparisons import holm
-from tfcap.findings import against_random, common_protocol, estimates, late_rises, reaching, relative_costs
+from tfcap.findings import against_random, common_protocol, estimates, late_rises, paces, reaching, relative_costs
 
 
 def _cell(values, selector="random", fraction="0.5", seed="0", seconds=(1.0, 0.0, 0.0), **others):
@@ -110,3 +110,21 @@ def test_the_protocol_is_that_of_the_cells_that_keep_a_part():
     assert common_protocol({"a": epochs, "b": full}) == "equal epochs"
     assert common_protocol({"a": steps, "b": full}) == "equal steps"
     assert common_protocol({"a": epochs, "b": steps}) == common_protocol({"b": full}) == ""
+
+
+def test_an_epoch_s_time_is_of_what_is_kept_and_beside_all_the_data_otherwise_the_same():
+    def cell(seconds, selector="random", fraction="0.1", seed="0", **said):
+        arguments = [f"--{name}={value}" for name, value in {"fraction": fraction, "epochs": 10, **said}.items()]
+        return {**_cell([1.0], selector, fraction, seed, (seconds, 9.0, 9.0), **said), "arguments": arguments}
+
+    times = {"0": (20.0, 160.0), "1": (30.0, 200.0)}
+    cells = {f"r{seed}": cell(part, seed=seed) for seed, (part, _) in times.items()}
+    cells |= {f"f{seed}": cell(whole, "full", "1", seed) for seed, (_, whole) in times.items()}
+    found = paces(cells)
+    assert (found["random"][0.1].seconds, found["full"][1.0].seconds) == (2.5, 18.0)
+    faster = found["random"][0.1].times_faster
+    assert faster.value == pytest.approx((160 * 200 / 20 / 30) ** 0.5) and faster.low < faster.value < faster.high
+    assert found["full"][1.0].times_faster is None
+    steps = {"a": cell(100.0, budget_steps="true"), "b": cell(100.0, "full", "1")}  # ten times as many epochs
+    assert paces(steps)["random equal_steps"][0.1].times_faster.value == pytest.approx(10.0)
+    assert paces({"a": {**cells["r0"], "arguments": ["--no_flag_of_today=1"]}}) == {}

@@ -3,7 +3,7 @@
 import pytest
 
 from tfcap.errors import InputError
-from tfcap.grid import cells_of, command_of
+from tfcap.grid import cells_of, command_of, teachers_of
 
 
 def _names(*arguments):
@@ -82,6 +82,24 @@ def test_mistakes_are_one_line(arguments, words):
     with pytest.raises(InputError, match=words) as caught:
         cells_of(arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_the_cells_of_a_seed_share_the_one_cell_of_all_the_data_as_their_teacher():
+    lists = ["--selector=random,loss", "--dropout=0.3,0.1", "--fraction=0.5,1", "--seed=0,1"]
+    cells = cells_of([*lists, "--teacher=full"])
+    teachers = {name: cell.name for name, cell in teachers_of(cells).items()}
+    parts = [f"{selector}-{rate}-0.5" for selector in ("random", "loss") for rate in ("0.3", "0.1")]
+    assert teachers == {f"{name}-s{seed}": f"full-0.3-s{seed}" for name in parts for seed in (0, 1)}
+    assert all("--teacher=full" in cell.arguments for cell in cells if cell.name in teachers)
+    assert [cell.name for cell in cells if cell.name not in teachers] == ["full-0.3-s0", "full-0.3-s1"]
+    assert not any("--teacher=full" in cell.arguments for cell in cells if cell.name not in teachers)
+    assert teachers_of(cells_of([*lists, "--teacher=runs/full"])) == teachers_of(cells_of(lists)) == {}
+
+
+def test_a_grid_whose_teacher_is_none_of_it_is_refused():
+    words = "has none. Received: --fraction=0.25,0.5. Expected: 1 among them, or a run's folder as --teacher"
+    with pytest.raises(InputError, match=words):
+        teachers_of(cells_of(["--fraction=0.25,0.5", "--seed=0,1", "--teacher=full"]))
 
 
 def test_the_command_of_a_grid_s_cells_gives_them_again():

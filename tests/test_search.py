@@ -3,7 +3,7 @@
 import pytest
 
 from tfcap.errors import InputError
-from tfcap.search import Axis, search_of
+from tfcap.search import Axis, quality_of, search_of
 from tfcap.settings import Settings
 
 
@@ -19,6 +19,14 @@ def test_ranges_and_choices_have_the_types_of_their_flags():
     assert search_of("attention=true|false", Settings()) == [Axis("attention", choices=(True, False))]
     assert isinstance(search_of("batch_size=16..64", Settings())[0].low, int)
     assert search_of("batch_size=16..64:16", Settings()) == [Axis("batch_size", 16, 64, step=16)]
+
+
+def test_a_search_is_by_one_quality():
+    base = Settings().replace(model="classifier")
+    assert quality_of(search_of("width=16|32", base), base) == "accuracy"
+    assert quality_of(search_of("model=git|clip_gpt2", Settings()), Settings()) == "CIDEr"
+    with pytest.raises(InputError, match=r"not compared with each other. Received: model=git\|classifier"):
+        search_of("model=git|classifier", Settings())
 
 
 def test_an_axis_is_written_as_it_is_read():

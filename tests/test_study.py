@@ -12,6 +12,7 @@ import pytest
 
 from tests.toy_commands import arguments_of, done, started
 from tfcap.findings import estimates, noise_kept
+from tfcap.reporting.quality import CIDER
 from tfcap.reporting.study_table import study_table
 
 _LISTS = ["--selector=random,loss", "--fraction=0.5,1", "--seed=0"]
@@ -191,6 +192,6 @@ def test_the_table_shows_each_method_at_each_fraction():
         "b": cell("loss", "0.5", "1", [1.0, 1.0]),
         "c": cell("full", "1", "0", [0.5, 1.5]),
     }
-    lines = study_table(estimates(cells)).splitlines()
+    lines = study_table(estimates(cells), CIDER).splitlines()
     assert lines[1].split() == ["loss", "100.0", "±", "0.0", "-"]
     assert lines[2].split()[:3] == ["full", "-", "100.0"] and lines[2].endswith("*")

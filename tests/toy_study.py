@@ -19,12 +19,15 @@ def write_study(
     fractions=(0.25, 0.5),
     seeds=(0, 1),
     protocols: tuple[str, ...] = (),
+    model: str = "resnet50_lstm",
 ) -> Path:
     """Writes study.json and the folders of its runs; the second method is better, and more data are.
 
     Args:
       protocols: of the axis budget_steps, if that is one: "true" is 0.2 better.
+      model: whose cells they are; of a classifier each image is right or wrong.
     """
+    quality = Settings().replace(model=model).quality
     cells = {}
     for seed in seeds:
         points = [(method, fraction, one) for method in methods for fraction in fractions for one in protocols or ("",)]
@@ -34,23 +37,25 @@ def write_study(
             place = methods.index(method) if method in methods else 0
             values = np.random.default_rng([seed, place, int(100 * fraction)]).uniform(0, 0.4, len(IMAGES))
             values = (values + fraction + 0.1 * place + 0.2 * (steps == "true")).round(4).tolist()
+            values = [int(value > 0.6) for value in values] if quality == "accuracy" else values
             selection = {} if method == "full" else {"selector": method, **({"budget_steps": steps} if steps else {})}
+            selection |= {"model": model} if quality == "accuracy" else {}
             arguments = [*(f"--{flag}={value}" for flag, value in selection.items()), f"--fraction={fraction:g}"]
             cells[name] = {
                 "axes": {"seed": str(seed), "selector": method, "fraction": f"{fraction:g}"}
                 | ({"budget_steps": steps} if steps else {}),
                 "arguments": [*arguments, f"--seed={seed}"],
-                "metrics": _metrics(values, fraction, method, seed),
-                "per_image": {"CIDEr": values},
+                "metrics": _metrics(quality, values, fraction, method, seed),
+                "per_image": {quality: values},
                 "seconds": 60.0,
                 "finished": "2026-01-02T03:04:05+00:00",
                 "git_commit": "abc",
                 "versions": {"tfcap": "0.1.0"},
                 "processor": "a processor",
             }
-            of_run = {"fraction": fraction, "seed": seed, "budget_steps": steps == "true"}
+            of_run = {"fraction": fraction, "seed": seed, "budget_steps": steps == "true", "model": model}
             settings = Settings().replace(data_dir=str(out / "gone"), **of_run)
-            write_run(out / "runs" / name, settings, values, _captions(method, seed), method)
+            write_run(out / "runs" / name, settings, values, _said(quality, values, method, seed), method)
     (out / "study.json").write_text(json.dumps({"cells": cells}), encoding="utf-8")
     return out
 
@@ -59,7 +64,7 @@ def write_run(
     folder: Path, settings: Settings, values: list[float], captions: list[str], method: str = "random"
 ) -> Path:
     """Writes the folder of a finished run."""
-    fraction, seed = settings.selection.fraction, settings.run.seed
+    fraction, seed, quality = settings.selection.fraction, settings.run.seed, settings.quality
     (folder / "masks").mkdir(parents=True)
     (folder / "scores").mkdir()
     _json(
@@ -73,10 +78,10 @@ def write_run(
             "git_commit": "abc",
         },
     )
-    history = {"loss": [3.0, 2.0, 1.0], "val_CIDEr": [None, 0.5, fraction], "learning_rate": [1e-3, 1e-3, 0.0]}
+    history = {"loss": [3.0, 2.0, 1.0], f"val_{quality}": [None, 0.5, fraction], "learning_rate": [1e-3, 1e-3, 0.0]}
     _json(folder / "history.json", history)
-    _json(folder / "metrics.json", _metrics(values, fraction, method, seed))
-    _json(folder / "per_image.json", {"image_id": IMAGES, "CIDEr": values})
+    _json(folder / "metrics.json", _metrics(quality, values, fraction, method, seed))
+    _json(folder / "per_image.json", {"image_id": IMAGES, quality: values})
     _json(
         folder / "captions.json", [{"image_id": i, "caption": text} for i, text in zip(IMAGES, captions, strict=True)]
     )
@@ -100,13 +105,17 @@ def write_evaluation(folder: Path, settings: dict, metrics: dict | None = None) 
     return folder
 
 
-def _metrics(values: list[float], fraction: float, method: str, seed: int) -> dict:
-    return {
+def _metrics(quality: str, values: list[float], fraction: float, method: str, seed: int) -> dict:
+    of_captions = {
         "BLEU-1": {"value": 0.5, "low": 0.4, "high": 0.6},
         "METEOR": None,
         "METEOR_missing": "METEOR needs Java.",
-        "CIDEr": {"value": float(np.mean(values)), "low": 0.1, "high": 0.9},
-        "tokenizer": "ptb-regex",
+    }
+    by_class = {name: {"value": 0.25, "low": 0.1, "high": 0.5} for name in ("airplane", "bird")}
+    return {
+        **(of_captions if quality == "CIDEr" else {"per_class": by_class}),
+        quality: {"value": float(np.mean(values)), "low": 0.1, "high": 0.9},
+        "tokenizer": "ptb-regex" if quality == "CIDEr" else "classes",
         "examples_total": _TRAIN,
         "examples_kept": int(fraction * _TRAIN),
         "train_seconds": 120 * fraction + (seed % 2),  # no two seeds take the same time
@@ -115,8 +124,13 @@ def _metrics(values: list[float], fraction: float, method: str, seed: int) -> di
     }
 
 
-def _captions(method: str, seed: int) -> list[str]:
-    """Returns a caption of each image; the first is hostile, and one method alone sees a bicycle on one picture."""
+def _said(quality: str, values: list[float], method: str, seed: int) -> list[str]:
+    """Returns a class of each image, or a caption.
+
+    The first caption is hostile, and one method alone sees a bicycle on one picture.
+    """
+    if quality == "accuracy":
+        return ["airplane" if value else "bird" for value in values]
     captions = [f"a {method} caption of {image} in study {seed}" for image in IMAGES]
     captions[0] = HOSTILE
     if method == "loss":

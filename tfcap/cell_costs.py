@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfcap.distilled_set import read_distilled
+from tfcap.effects import CIFAR_RESNET, CLASSIFIER
 from tfcap.grid import Cell
 from tfcap.settings import Settings
 
@@ -38,6 +39,8 @@ _ENCODERS = {
     "nf_resnet50": 8.2,
     "nf_resnet_small": 0.04,
 }
+# Of resnet18_cifar at its published width and size; it grows with the square of both, and a small one computes slower.
+_CIFAR_RESNET, _CIFAR_WIDTH, _CIFAR_SIDE, _CIFAR_LEAST = 1.11, 64, 32, 0.02
 _UNLISTED_ENCODER, _UNLISTED_IMAGES = 8.8, 10_000
 _CORE = 50.0  # GFLOP a second, of one core
 _START = 30.0  # seconds
@@ -48,6 +51,7 @@ _IMAGES = {
     "flickr8k": 6_000,
     "flickr30k": 29_000,
     "food_recipes": 10_800,
+    "cifar10": 50_000,
     "official": 118_287,
     "karpathy": 113_287,
     "val2017": 4_000,
@@ -114,14 +118,26 @@ def rule(settings: Settings, scoring_epochs: int | None = None) -> float:
     images, training = _images(settings), settings.training
     kept = 1.0 if training.budget_steps else settings.selection.fraction
     passes = kept * training.epochs + (0 if scoring_epochs is None else scoring_epochs + 1)
-    frozen, encoder = settings.model.freeze_encoder, _ENCODERS.get(settings.model.encoder, _UNLISTED_ENCODER)
+    frozen, encoder = settings.model.freeze_encoder, _encoder(settings)
     of_pass = _decoder(settings) + (0 if frozen else 3 * encoder)
+    if training.knowledge_distillation:
+        of_pass += encoder  # the teacher's forward pass
     features = encoder if frozen else 0.0
     return _START + images * (passes * of_pass + features) / _CORE
 
 
+def _encoder(settings: Settings) -> float:
+    model = settings.model
+    if model.encoder == CIFAR_RESNET:
+        scale = (model.width / _CIFAR_WIDTH * settings.data.image_size / _CIFAR_SIDE) ** 2
+        return max(_CIFAR_RESNET * scale, _CIFAR_LEAST)
+    return _ENCODERS.get(model.encoder, _UNLISTED_ENCODER)
+
+
 def _decoder(settings: Settings) -> float:
     model = settings.model
+    if model.model == CLASSIFIER:
+        return 0.0
     if model.model in ("resnet50_lstm", "vgg19_lstm"):
         return _SMALL_RESNET_LSTM - 3 * _ENCODERS["small_resnet"] if model.encoder == "small_resnet" else _LSTM
     shape = model.shape or _IN_CHECKPOINT.get(model.model, "base")
@@ -133,7 +149,7 @@ def _decoder(settings: Settings) -> float:
 def _images(settings: Settings) -> int:
     data = settings.data
     of_coco = data.coco_split if data.dataset == "coco_captions" else data.dataset
-    if data.dataset == "scenes":
+    if data.dataset in ("scenes", "objects"):
         images = int(0.8 * data.scenes_size)
     elif data.dataset == "distilled":
         images = read_distilled(data.source).pairs

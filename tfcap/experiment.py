@@ -34,7 +34,7 @@ from tfcap.training import checkpoint
 from tfcap.training.knowledge import Student
 from tfcap.validation import Validation
 
-# Told each validation's number, from 1, its CIDEr or accuracy, and if it is the last; what it raises ends training.
+# Told each validation's number, from 1, its CIDEr or accuracy, and whether it is the last; what it raises ends it all.
 Watch = Callable[[int, float, bool], None]
 
 

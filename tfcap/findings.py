@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
+import flags
+from tfcap.errors import InputError
 from tfcap.evaluation.comparisons import Difference, differences, holm
 from tfcap.evaluation.costs import late_rise, relative_cost
 from tfcap.evaluation.crossed import Estimate, mean_over_seeds
 from tfcap.evaluation.learning_curve import Reached, reached
+from tfcap.evaluation.quality import quality_of
 from tfcap.grid import OF_SELECTION, word_of
+from tfcap.reporting.quality import QUALITIES, Quality
 
 Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of each
 BASELINE, FULL = "random", "full"
@@ -23,20 +27,44 @@ _SHARES = (0.95, 0.99)
 _COSTS = ("train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
 
 
+def quality_among(cells: Cells) -> Quality:
+    """Returns what says how good each of the cells is.
+
+    Args:
+      cells: at least one, with their `per_image`.
+
+    Raises:
+      InputError: it is not the same of all.
+    """
+    found: dict[str, str] = {}  # of each, the first cell
+    for name, cell in cells.items():
+        found.setdefault(quality_of(cell["per_image"]), name)
+    if len(found) > 1:
+        raise InputError(
+            "Captioners and classifiers are not compared with each other",
+            received=" and ".join(f"{quality} of {name}" for quality, name in found.items()),
+            expected="cells of one quality",
+        )
+    return QUALITIES[next(iter(found))]
+
+
 def estimates(cells: Cells) -> dict[str, dict[float, Estimate]]:
-    """Returns the mean CIDEr over seeds and test images, by method and fraction.
+    """Returns the mean quality over seeds and test images, by method and fraction.
 
     Args:
       cells: with their `axes` and `per_image`.
+
+    Raises:
+      InputError: not all of them are captioners, nor all classifiers.
     """
     return {
         method: {fraction: mean_over_seeds(_stacked(by_seed)) for fraction, by_seed in row.items()}
-        for method, row in _ciders(cells).items()
+        for method, row in _scores(cells).items()
     }
 
 
 def against_random(cells: Cells) -> dict[str, dict[float, Difference]]:
-    """Returns the mean difference in CIDEr of each method from `random` at the same fraction, by method and fraction.
+    """Returns the mean difference of each method from `random` at the same fraction, by method and fraction.
 
     Where other flags differ as well, the method and the baseline have them alike. Holm's correction is over one family:
     all of these differences, of all methods at all fractions, since a reader looks for whatever stands out among them.
@@ -44,13 +72,13 @@ def against_random(cells: Cells) -> dict[str, dict[float, Difference]]:
     Args:
       cells: as of `estimates`.
     """
-    ciders, baselines = _ciders(cells), _relabelled(cells, lambda axes: {**axes, "selector": BASELINE})
+    scores, baselines = _scores(cells), _relabelled(cells, lambda axes: {**axes, "selector": BASELINE})
     found: dict[str, dict[float, Difference]] = defaultdict(dict)
     for baseline in dict.fromkeys(baselines.values()):
         methods = [name for name, other in baselines.items() if other == baseline and name != baseline]
-        for fraction, scores in sorted(ciders.get(baseline, {}).items()):
-            others = {name: ciders[name][fraction] for name in methods if fraction in ciders[name]}
-            for name, difference in differences(scores, others).items():
+        for fraction, of_baseline in sorted(scores.get(baseline, {}).items()):
+            others = {name: scores[name][fraction] for name in methods if fraction in scores[name]}
+            for name, difference in differences(of_baseline, others).items():
                 found[name][fraction] = difference
     family = [(name, fraction) for name, row in found.items() for fraction in row]
     corrected = holm([found[name][fraction].p for name, fraction in family])
@@ -69,7 +97,7 @@ def reaching(cells: Cells) -> dict[str, dict[float, Reached]]:
     """
     return {
         method: reached({fraction: _stacked(by_seed) for fraction, by_seed in {**row, **full}.items()}, _SHARES)
-        for method, row, full in _beside_full(cells, _ciders(cells))
+        for method, row, full in _beside_full(cells, _scores(cells))
         if len({**row, **full}) > 1
     }
 
@@ -95,20 +123,83 @@ def relative_costs(cells: Cells) -> dict[str, dict[float, Estimate]]:
     }
 
 
+@dataclasses.dataclass(frozen=True)
+class Pace:
+    """How long an epoch of a cell takes.
+
+    Attributes:
+      seconds: the mean over seeds.
+      seeds: how many there are.
+      times_faster: than an epoch of all the data, otherwise the same; None where no such cell is, or it is this one.
+    """
+
+    seconds: float
+    seeds: int
+    times_faster: Estimate | None
+
+
+def paces(cells: Cells) -> dict[str, dict[float, Pace]]:
+    """Returns how long an epoch of what is kept takes, by method and fraction, where that is known.
+
+    Args:
+      cells: with their `axes`, `arguments` and `metrics`.
+    """
+    known = {name: seconds for name, cell in cells.items() if (seconds := epoch_seconds(cell))}
+    measured = {name: {**cell, "seconds": known[name]} for name, cell in cells.items() if name in known}
+    grouped = _grouped(measured, lambda cell: cell["seconds"])
+    whole = {method: full.get(1.0, {}) for method, _, full in _beside_full(measured, grouped)}
+
+    def pace(method: str, by_seed: Mapping[str, float]) -> Pace:
+        ours, theirs = list(by_seed.values()), list(whole.get(method, {}).values())
+        return Pace(float(np.mean(ours)), len(ours), relative_cost(theirs, ours) if theirs else None)
+
+    return {
+        method: {fraction: pace(method, by_seed) for fraction, by_seed in row.items()}
+        for method, row in grouped.items()
+    }
+
+
+def epoch_seconds(cell: Mapping[str, Any]) -> float | None:
+    """Returns how long training goes once through what is kept, validation left out; None where that is not known."""
+    choices, seconds = choices_of(cell), cell["metrics"].get("train_seconds")
+    if choices is None or not choices.get("epochs") or not seconds:
+        return None
+    epochs = choices["epochs"] / (choices["fraction"] if choices["budget_steps"] else 1)
+    return float(seconds / epochs)
+
+
+def choices_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns all settings of a cell by the flag's name: as its folder says, or else its command line.
+
+    None where this version does not read them.
+    """
+    if "choices" in cell:
+        return dict(cell["choices"])
+    try:
+        return flags.parse(["cell", *cell["arguments"]]).resolve().by_name()
+    except InputError:  # of flags that are no more
+        return None
+
+
 def late_rises(cells: Cells) -> dict[str, float | None]:
-    """Returns by which part the validation CIDEr of the full data rose in the last third, the mean over seeds.
+    """Returns by which part the validation score of the full data rose in the last third, the mean over seeds.
 
     By method, those that keep everything; None where no cell records it, or all validated too seldom to tell.
 
     Args:
-      cells: with their `axes` and, since they are recorded, `val_CIDEr` by epoch.
+      cells: with their `axes` and, since they are recorded, `val_CIDEr` or `val_accuracy` by epoch.
     """
     found: dict[str, float | None] = {}
-    for method, row in _grouped(cells, lambda cell: late_rise(cell.get("val_CIDEr", []))).items():
+    for method, row in _grouped(cells, lambda cell: late_rise(validations(cell))).items():
         if 1.0 in row:
             known = [rise for rise in row[1.0].values() if rise is not None]
             found[method] = float(np.mean(known)) if known else None
     return found
+
+
+def validations(found: Mapping[str, Any]) -> list[float | None]:
+    """Returns the validation score by epoch of a cell or a run's history; nothing where it is not recorded."""
+    return next((found[f"val_{name}"] for name in QUALITIES if f"val_{name}" in found), [])
 
 
 def protocol_of(cell: Mapping[str, Any]) -> str:
@@ -163,8 +254,12 @@ def _grouped(cells: Cells, value: Callable[[Mapping[str, Any]], Any]) -> Grouped
     return found
 
 
-def _ciders(cells: Cells) -> Grouped:
-    return _grouped(cells, lambda cell: np.array(cell["per_image"]["CIDEr"]))
+def _scores(cells: Cells) -> Grouped:
+    """Returns the scores [N] of the test images."""
+    if not cells:
+        return {}
+    name = quality_among(cells).name
+    return _grouped(cells, lambda cell: np.array(cell["per_image"][name], np.float64))
 
 
 def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -3,7 +3,8 @@
     --selector=random,loss --fraction=0.25,0.5 --seed=0,1,2
 
 has twelve cells. A flag whose own value may hold commas (--track, --mixture, --score_epochs, --tracker, --source,
---data_dir, --teacher) is a list by semicolons.
+--data_dir, --teacher) is a list by semicolons. With --teacher=full, a cell that keeps a part learns from the grid's own
+cell of all the data.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import flags
 from tfcap.errors import InputError
 from tfcap.settings import SelectionSettings, Settings
 
+OWN_TEACHER = "full"  # of --teacher: the grid's own cell of all the data
 _OWN_COMMAS = ("track", "mixture", "score_epochs", "tracker", "source", "data_dir", "teacher")
-# Which flags say how something is kept, and for how many steps; of no meaning where everything is.
+# Which flags say how something is kept, for how many steps, and what a student learns from its teacher; of no meaning
+# where everything is kept, since the student would be its teacher's twin.
 OF_SELECTION = (
     *(one.name for one in dataclasses.fields(SelectionSettings) if one.name not in ("fraction", "level")),
-    "budget_steps",
+    *("budget_steps", "knowledge_distillation", "kd_alpha", "kd_temperature"),
 )
 _PROTOCOLS = {"false": "equal_epochs", "true": "equal_steps"}  # what --budget_steps makes of a smaller fraction
 
@@ -49,7 +52,8 @@ class Cell:
 def cells_of(arguments: Sequence[str]) -> list[Cell]:
     """Returns the cells of a grid, the seeds outermost, each experiment once.
 
-    At fraction 1 every selector keeps the same, so those cells are one, whose selector is called full.
+    At fraction 1 every selector keeps the same, so those cells are one, whose selector is called full. With
+    --teacher=full there is one of them a seed, that of the first value of every other flag, to be the teacher.
 
     Raises:
       InputError: a flag is unknown or one of its values is not accepted, or an argument is no flag.
@@ -57,6 +61,7 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
     values = _values_by_flag(arguments)
     axes = {name: several for name, several in values.items() if len(several) > 1}
     order = sorted(axes, key=lambda name: name != "seed")  # stable: the others as they were written
+    one_teacher = values.get("teacher") == [OWN_TEACHER]
     found: dict[str, Cell] = {}
     for point in itertools.product(*(axes[name] for name in order)):
         chosen = dict(zip(order, point, strict=True))
@@ -66,6 +71,8 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
             said = {name: value for name, value in said.items() if name not in OF_SELECTION}
             settings = _parsed(said)
             kept = {name: value for name, value in chosen.items() if name not in (*OF_SELECTION, "fraction")}
+            if one_teacher and any(value != axes[name][0] for name, value in kept.items() if name != "seed"):
+                continue
             chosen = {"selector": "full", "fraction": "1", **kept}
         axes_of_cell = {"fraction": f"{settings.selection.fraction:g}", **chosen}
         cell = Cell(_name(chosen), axes_of_cell, tuple(f"--{name}={value}" for name, value in said.items()), settings)
@@ -74,6 +81,32 @@ def cells_of(arguments: Sequence[str]) -> list[Cell]:
         found.setdefault(cell.name, cell)
     _check_different(list(found.values()))
     return list(found.values())
+
+
+def teachers_of(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """Returns the teacher of each cell that keeps a part and has --teacher=full, by that cell's name.
+
+    It is the cell of all the data with the same seed: the cells of a seed share one.
+
+    Raises:
+      InputError: the grid keeps everything in no cell.
+    """
+    full: dict[int, Cell] = {}
+    for cell in cells:
+        if cell.settings.selection.fraction == 1:
+            full.setdefault(cell.settings.run.seed, cell)
+    taught = [cell for cell in cells if cell.settings.selection.fraction < 1 and _asks_for_own(cell)]
+    if taught and not full:
+        raise InputError(
+            "--teacher=full is the grid's own cell of all the data, and it has none",
+            received="--fraction=" + ",".join(dict.fromkeys(f"{cell.settings.selection.fraction:g}" for cell in cells)),
+            expected="1 among them, or a run's folder as --teacher",
+        )
+    return {cell.name: full[cell.settings.run.seed] for cell in taught}
+
+
+def _asks_for_own(cell: Cell) -> bool:
+    return cell.settings.selection.teacher == OWN_TEACHER
 
 
 def _check_different(cells: Sequence[Cell]) -> None:

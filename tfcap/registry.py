@@ -48,6 +48,8 @@ DATASETS = Registry(
         "flickr8k": "tfrecords_builder.flickr:Flickr8k",
         "flickr30k": "tfrecords_builder.flickr30k:Flickr30k",
         "food_recipes": "tfrecords_builder.food_recipes:FoodRecipes",
+        "cifar10": "tfrecords_builder.cifar10:Cifar10",
+        "objects": "tfrecords_builder.objects:Objects",
         "distilled": "tfrecords_builder.distilled:Distilled",
     },
 )

@@ -53,8 +53,9 @@ _FOR_PHOTOGRAPHS: dict[str, Any] = {
     "batch_size": 128,
     "validate_every": 1,
 }
-# Pictures of classes are small, and a classifier's epoch is short.
+# Of a classifier, whatever the data set, and on the embedded one, which it learns in minutes.
 _FOR_CLASSES: dict[str, Any] = {"epochs": 30, "batch_size": 128, "validate_every": 5}
+_FOR_OBJECTS: dict[str, Any] = {"width": 8, "epochs": 20, "batch_size": 50}
 # A distilled set has one caption a pair, and few pairs: words are rare in it.
 _FOR_DISTILLED: dict[str, Any] = {"min_word_count": 1}
 
@@ -130,7 +131,10 @@ def _by_itself(values: Values) -> dict[str, Any]:
     on_scenes = _on_scenes(values)
     found = {**_EVERYWHERE, **(_FOR_SCENES if on_scenes else _FOR_PHOTOGRAPHS)}
     found |= _FOR_DISTILLED if values["dataset"] == "distilled" else {}
-    found |= _FOR_CLASSES if values["model"] == CLASSIFIER else {}
+    if values["model"] == CLASSIFIER:
+        found |= _FOR_CLASSES | (
+            _FOR_OBJECTS if _original(values).get("dataset", values["dataset"]) == "objects" else {}
+        )
     found["encoder"] = _own_encoder(values) or found["encoder"]
     if not on_scenes:
         whose = "model" if "shape" in used_by_captioner(values) else "proxy"

@@ -11,6 +11,7 @@ import numpy as np
 from tfcap import registry
 from tfcap.data.record_index import Examples, RecordIndex
 from tfcap.errors import InputError
+from tfcap.evaluation.quality import ACCURACY
 from tfcap.run_folder import description_of
 from tfcap.scoring import score_store
 from tfcap.scoring.sketch_files import for_influence
@@ -65,6 +66,16 @@ class ScoredRun:
         """Returns the images' embeddings [N, D], memory-mapped, or None if the run made none."""
         found = score_store.load(self.folder, "embedding", self.examples)
         return found[0] if found else None
+
+    def labels(self) -> np.ndarray | None:
+        """Returns the class of each example, int64 [N], or None where the run is of captions."""
+        if self.settings.quality != ACCURACY:
+            return None
+        from tfcap.data.records import Records  # TensorFlow reads the captions from the records
+
+        records = Records(self.index.folder, self.index.split, self.settings.data.limit)
+        names = np.array([texts[0] for texts in records.captions])
+        return np.unique(names, return_inverse=True)[1]
 
     def sketches(self) -> dict[str, np.ndarray]:
         """Returns what the selector influence looks at; nothing if the run made no gradient sketches."""

@@ -84,7 +84,25 @@ def search_of(text: str, base: Settings) -> list[Axis]:
         raise InputError("--search names a flag twice", received=repr(text), expected="each once")
     for point in itertools.islice(itertools.product(*(axis.corners for axis in axes)), _CORNERS):
         _check(base, dict(zip(names, point, strict=True)))
+    quality_of(axes, base)
     return axes
+
+
+def quality_of(axes: Sequence[Axis], base: Settings) -> str:
+    """Returns the name of what says how good each trial of a search around an experiment is.
+
+    Raises:
+      InputError: it is not the same of all.
+    """
+    models = next((axis.choices for axis in axes if axis.name == "model"), (base.model.model,))
+    names = {base.replace(model=model).quality for model in models}
+    if len(names) > 1:
+        raise InputError(
+            "Captioners and classifiers are not compared with each other",
+            received="model=" + "|".join(models),
+            expected="captioners, or a classifier alone",
+        )
+    return names.pop()
 
 
 def _check(base: Settings, point: Mapping[str, Any]) -> None:

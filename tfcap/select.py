@@ -25,10 +25,15 @@ from tfcap.errors import InputError
 from tfcap.files import refusal_explained
 from tfcap.reporting.tables import aligned
 from tfcap.scored_run import ScoredRun
-from tfcap.selection import EMBEDDING, SKETCHES, Signals, budget_of
+from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Signals, budget_of
 from tfrecords_builder import integrity
 
-_OF_RUN = ("data_dir", "selector", "selection_score", "noise_cut", "strata", "mixture", "seed", "progress")
+_OF_RUN = (
+    *("data_dir", "selector", "selection_score", "noise_cut", "strata", "mixture", "class_balanced"),
+    *("seed", "progress"),
+)
+# What of the signals is an array beside the scores, and its name among them.
+_ARRAYS = {EMBEDDING: "embeddings", SKETCHES: "sketches", LABELS: "labels"}
 
 
 def main(argv: Sequence[str]) -> None:
@@ -78,7 +83,9 @@ def _mask(run: ScoredRun, fraction: float) -> Mask:
     arrays: dict[str, Any] = dict(run.sketches() if SKETCHES in selector.needs else {})
     if EMBEDDING in selector.needs:
         arrays["embeddings"] = run.embeddings()
-    there = {EMBEDDING: arrays.get("embeddings") is not None, SKETCHES: "sketches" in arrays}
+    if LABELS in selector.needs:
+        arrays["labels"] = run.labels()
+    there = {name: arrays.get(place) is not None for name, place in _ARRAYS.items()}
     missing = [need for need in selector.needs if not there.get(need, need in run.scores)]
     if missing:
         raise InputError(

@@ -34,15 +34,19 @@ from tfcap.findings import (
     late_rises,
     method_of,
     noise_kept,
+    paces,
+    quality_among,
     reaching,
     relative_costs,
 )
-from tfcap.grid import OF_SELECTION, Cell, cells_of
+from tfcap.grid import OF_SELECTION, OWN_TEACHER, Cell, cells_of, teachers_of
 from tfcap.reporting.live_table import LiveTable
+from tfcap.reporting.quality import ACCURACY, Quality
 from tfcap.reporting.study_table import (
     cost_table,
     difference_table,
     noise_table,
+    pace_table,
     plateau_note,
     reach_table,
     study_table,
@@ -68,7 +72,8 @@ def main(argv: Sequence[str]) -> None:
     study = Study(out, cells, asked.jobs)
     with alone_in(out, "study"):
         failed = study.run()
-    print(_tables(study.found))
+    if study.found:
+        print(_tables(study.found))
     if failed:
         words = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
         raise CellsFailed(f"{len(failed)} of {len(cells)} cells failed: {words}. Their output is in {out}/logs.")
@@ -77,13 +82,15 @@ def main(argv: Sequence[str]) -> None:
 def _tables(cells: Mapping[str, Any]) -> str:
     """Returns what the cells say together: each table that has anything to say, with its legend."""
     differences, noise, costs = against_random(cells), noise_kept(cells), relative_costs(cells)
-    reached, rises = reaching(cells), late_rises(cells)
-    parts = [study_table(estimates(cells), differences, common_protocol(cells))]
+    reached, rises, quality = reaching(cells), late_rises(cells), quality_among(cells)
+    epochs = paces(cells) if quality == ACCURACY else {}
+    parts = [study_table(estimates(cells), quality, differences, common_protocol(cells))]
     parts += [difference_table(differences)] if differences else []
     parts += [reach_table(reached)] if reached else []
     parts += [cost_table(costs)] if costs else []
+    parts += [pace_table(epochs)] if epochs else []
     parts += [noise_table(noise)] if noise else []
-    parts += [plateau_note(rises, PLATEAU_RISE)] if rises else []
+    parts += [plateau_note(rises, PLATEAU_RISE, quality)] if rises else []
     return "\n\n".join(parts)
 
 
@@ -101,24 +108,32 @@ class Study:
 
     Attributes:
       found: by the cell's name, what study.json holds of it.
+      quality: what says how good a cell is.
     """
 
     def __init__(self, out: Path, cells: Sequence[Cell], jobs: int) -> None:
-        """Raises InputError if a cell's settings cannot be."""
+        """Raises InputError if a cell's settings cannot be, its teacher is none, or captioners stand by classifiers."""
         from tfcap.scoring_plan import ScoringPlan  # TensorFlow is imported only when it is needed
 
         self.out, self.cells, self.jobs = out, cells, jobs
         self.found: dict[str, Any] = {}
+        self._teachers = teachers_of(cells)  # by the name of the cell that learns
         self._renamed: dict[str, str] = {}  # from what a grid of other axes called a finished cell
         self._hashes: dict[str, str] = {}
         self._scoring: dict[str, tuple[str, int]] = {}  # where its scores will be, and the scoring captioner's epochs
+        self.quality = self._common_quality()
         for cell in cells:
             check_installed(cell.settings)
             settings = cell.settings.replace(scoring_dir="scoring", run_dir=cell.name).resolve()
             plan = ScoringPlan(settings)
             self._hashes[cell.name] = _resolved(cell.settings)
             epochs = plan.length * settings.selection.score_seeds
-            self._scoring[cell.name] = (plan.shared_folder("").name if plan.files else "", epochs)
+            self._scoring[cell.name] = (plan.shared_folder("").name if plan.files or epochs else "", epochs)
+
+    def _common_quality(self) -> Quality:
+        """Returns what says how good the cells of this grid are, and those that were run here before, if it is one."""
+        asked: dict[str, Any] = {cell.name: {"per_image": {cell.settings.quality: []}} for cell in self.cells}
+        return quality_among({**self.found, **asked})
 
     def foreseen(self) -> list[str]:
         """Returns a line a cell, with its command and what it is expected to take, and lines on all of them."""
@@ -128,7 +143,7 @@ class Study:
         lines = []
         for cell in self.cells:
             said = in_words(costs[cell.name].seconds) if cell.name in costs else "finished"
-            lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(cell.arguments)}")
+            lines.append(f"{cell.name:<32} {said:>9}  python -m tfcap.main {' '.join(self._arguments(cell))}")
         seconds = sum(cost.seconds for cost in costs.values())
         total = f"{len(self.cells)} cells, of which {len(self.cells) - len(costs)} are finished"
         together = f"{in_words(seconds / self.jobs)} by --jobs={self.jobs}"
@@ -140,10 +155,11 @@ class Study:
         """Reads what earlier calls have found, by the names of this grid's axes.
 
         Raises:
-          InputError: a cell was finished with other settings.
+          InputError: a cell was finished with other settings, or with another teacher.
         """
         if (self.out / "study.json").exists():
             self.found = read_json(self.out / "study.json")["cells"]
+        self._common_quality()
         # By its command line: a later version may have settings that did not exist when the cell was run.
         known = {name: _resolved(flags.parse(["study", *cell["arguments"]])) for name, cell in self.found.items()}
         others = {of_cell: name for name, of_cell in known.items() if name not in self._hashes}
@@ -156,7 +172,36 @@ class Study:
             if cell.name not in known and of_cell in others:
                 self._renamed[others[of_cell]] = cell.name
                 self.found[cell.name] = {**self.found.pop(others[of_cell]), "axes": cell.axes}
+        for found in self.found.values():
+            if "teacher" in found:
+                found["teacher"] = self._renamed.get(found["teacher"], found["teacher"])
+        self._check_taught()
         self._check_beside()
+
+    def _check_taught(self) -> None:
+        """Raises InputError if a cell was finished with another teacher than this grid has for it."""
+        for cell in self.cells:
+            before, now = self.found.get(cell.name, {}).get("teacher"), self._teacher(cell)
+            if cell.name in self.found and before != now:
+                raise InputError(
+                    f"{self.out} holds the cell {cell.name} with another teacher",
+                    received=now,
+                    expected=before,
+                    remedy="Choose another --out, or list values in the order that they had.",
+                )
+
+    def _check_weights(self) -> None:
+        """Raises InputError if a cell is to learn from one that was finished before any was to, and has no weights."""
+        for cell in self.cells:
+            teacher = self._teachers.get(cell.name)
+            if cell.name in self.found or teacher is None or teacher.name not in self.found:
+                continue
+            if not (self._run_dir(teacher) / "checkpoints").is_dir():
+                raise InputError(
+                    f"The cell {teacher.name} was finished without --teacher=full, and its weights are gone",
+                    received=f"--out={self.out}",
+                    remedy="Choose another --out.",
+                )
 
     def _check_beside(self) -> None:
         """Raises InputError if cells of another grid differ from this one's in more than the names of both say."""
@@ -196,17 +241,21 @@ class Study:
         """Runs the cells that are not finished; returns why, for those that failed."""
         self._read()
         self._rename()
+        self._check_weights()
         for name in self.found:  # a kill may have come before its last finished cell's were dropped
-            run_folder.drop_checkpoints(self.out / "runs" / name)
+            self._drop_checkpoints(name)
         parts = machine.parts_of(self.jobs, machine.cores(), machine.gpus())
-        pending = [cell for cell in self.cells if cell.name not in self.found]
+        # Whoever waits for a teacher finds it on its way.
+        order = sorted(self.cells, key=lambda cell: bool(self._teachers) and _fraction(cell) < 1)
+        pending = [cell for cell in order if cell.name not in self.found]
         running: dict[int, _Running] = {}  # by the part of the machine
         failed: dict[str, str] = {}
         try:
-            with LiveTable({cell.name: (method_of(cell.axes), _fraction(cell)) for cell in self.cells}) as table:
+            places = {cell.name: (method_of(cell.axes), _fraction(cell)) for cell in self.cells}
+            with LiveTable(places, self.quality) as table:
                 for cell in self.cells:
                     if cell.name in self.found:
-                        table.found(cell.name, _cider(self.found[cell.name]))
+                        table.found(cell.name, 100 * self._value(cell))
                 while pending or running:
                     for part in set(range(self.jobs)) - set(running):
                         chosen = self._next(pending, [one.cell for one in running.values()])
@@ -220,6 +269,10 @@ class Study:
                         if one.process.poll() is not None:
                             del running[part]
                             self._end(one, table, failed)
+                    for cell in [cell for cell in pending if self._teacher(cell) in failed]:
+                        pending.remove(cell)
+                        failed[cell.name] = f"its teacher {self._teacher(cell)} failed"
+                        table.failed(cell.name, failed[cell.name])
         finally:
             for one in running.values():
                 one.process.send_signal(signal.SIGINT)
@@ -231,7 +284,7 @@ class Study:
         """Takes what a cell found, or why it failed, from its process, which has ended."""
         if one.process.returncode == 0:
             words = self._finish(one.cell, time.perf_counter() - one.began)
-            table.finished(one.cell.name, _cider(self.found[one.cell.name]), words)
+            table.finished(one.cell.name, 100 * self._value(one.cell), words)
         else:
             failed[one.cell.name] = self._last_words(one.cell, one.process.returncode)
             table.failed(one.cell.name, failed[one.cell.name])
@@ -243,10 +296,26 @@ class Study:
         return (sum(cost.seconds for cost in costs.values()) - passed) / self.jobs
 
     def _next(self, pending: Sequence[Cell], running: Sequence[Cell]) -> Cell | None:
-        """Returns a cell that need not wait for scores that a running one is about to make."""
+        """Returns a cell that need not wait for its teacher, or for scores that a running one is about to make."""
         awaited = {self._scoring[cell.name][0] for cell in running if not any(self._run_dir(cell).glob("masks/*.json"))}
         awaited.discard("")
-        return next((cell for cell in pending if self._scoring[cell.name][0] not in awaited), None)
+        taught = [cell for cell in pending if self._teacher(cell) in (None, *self.found)]
+        return next((cell for cell in taught if self._scoring[cell.name][0] not in awaited), None)
+
+    def _teacher(self, cell: Cell) -> str | None:
+        return self._teachers[cell.name].name if cell.name in self._teachers else None
+
+    def _arguments(self, cell: Cell) -> list[str]:
+        """Returns the arguments of a cell's process, for which its teacher is a folder."""
+        teacher = self._teachers.get(cell.name)
+        own = f"--teacher={OWN_TEACHER}"
+        return [f"--teacher={self._run_dir(teacher)}" if teacher and word == own else word for word in cell.arguments]
+
+    def _drop_checkpoints(self, name: str) -> None:
+        """Deletes a finished cell's weights, unless a cell of this grid, or of one before, has it as its teacher."""
+        of_others = {found.get("teacher") for found in self.found.values()}
+        if name not in of_others and name not in {teacher.name for teacher in self._teachers.values()}:
+            run_folder.drop_checkpoints(self.out / "runs" / name)
 
     def _run_dir(self, cell: Cell) -> Path:
         return self.out / "runs" / cell.name
@@ -258,19 +327,21 @@ class Study:
         places = [f"--run_dir={self._run_dir(cell)}", f"--scoring_dir={self.out / 'scoring'}"]
         self._log(cell).parent.mkdir(parents=True, exist_ok=True)
         with open(self._log(cell), "ab") as log:
-            return machine.start([sys.executable, "-m", "tfcap.main", *cell.arguments, *places], part, log)
+            return machine.start([sys.executable, "-m", "tfcap.main", *self._arguments(cell), *places], part, log)
 
     def _finish(self, cell: Cell, seconds: float) -> str:
         """Writes what a cell found into study.json; returns it in words."""
         run = self._run_dir(cell)
         described, metrics = read_json(run / "experiment.json"), read_json(run / "metrics.json")
-        of_images, history = read_json(run / "per_image.json"), read_json(run / "history.json")
+        history, name = read_json(run / "history.json"), self.quality.name
+        scores = read_json(run / "per_image.json")[name]
         self.found[cell.name] = {
             "axes": cell.axes,
             "arguments": list(cell.arguments),
+            **({"teacher": self._teacher(cell)} if cell.name in self._teachers else {}),
             "metrics": metrics,
-            "per_image": {"CIDEr": [round(value, 4) for value in of_images["CIDEr"]]},
-            "val_CIDEr": history["val_CIDEr"],
+            "per_image": {name: [self._briefly(score) for score in scores]},
+            f"val_{name}": history[f"val_{name}"],
             "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "git_commit": described["git_commit"],
@@ -278,8 +349,17 @@ class Study:
             "processor": run_folder.processor(),
         }
         write_text(self.out / "study.json", _as_json(self.found))
-        run_folder.drop_checkpoints(run)
-        return f"{cell.name}: CIDEr {_cider(self.found[cell.name]):.1f}, {seconds / 60:.1f} min"
+        self._drop_checkpoints(cell.name)
+        return f"{cell.name}: {self.quality.said(self._value(cell))}, {seconds / 60:.1f} min"
+
+    def _briefly(self, score: float) -> float:
+        """Returns a picture's score in few digits; of a class it is 0 or 1."""
+        return int(score) if self.quality == ACCURACY else round(score, 4)
+
+    def _value(self, cell: Cell) -> float:
+        """Returns how good a finished cell is."""
+        value: float = self.found[cell.name]["metrics"][self.quality.name]["value"]
+        return value
 
     def _last_words(self, cell: Cell, code: int) -> str:
         if code < 0:
@@ -297,10 +377,6 @@ def _as_json(cells: Mapping[str, Any]) -> str:
 
 def _resolved(settings: Settings) -> str:
     return settings.resolve().hash()
-
-
-def _cider(found: Mapping[str, Any]) -> float:
-    return 100 * found["metrics"]["CIDEr"]["value"]
 
 
 def _fraction(cell: Cell) -> float:

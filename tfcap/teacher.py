@@ -42,7 +42,8 @@ def teacher_in(
             expected="a run with the same vocabulary, on the same data set or on any part of it",
         )
     theirs, _ = description_of(run)
-    shapes = ("encoder", "checkpoint", "train", "lora_alpha", *(["image_size"] if theirs.model.freeze_encoder else []))
+    shapes = ["encoder", "norm", "width", "checkpoint", "train", "lora_alpha"]
+    shapes += ["image_size"] if theirs.model.freeze_encoder else []
     differing = [name for name in shapes if as_proxy.get(name) != theirs.get(name)]
     weights = {theirs.model.encoder_weights, as_proxy.model.encoder_weights}
     if theirs.model.freeze_encoder and len(weights) == 2 and "imagenet" in weights:  # of which no content is known

@@ -20,8 +20,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from tfcap.command_settings import TuneSettings
 from tfcap.errors import InputError, TrainingDiverged, TrainingStopped
 from tfcap.files import hash_of
+from tfcap.reporting.quality import QUALITIES, Quality
 from tfcap.run_folder import drop_checkpoints, provenance
-from tfcap.search import Axis
+from tfcap.search import Axis, quality_of
 from tfcap.settings import NEUTRAL, Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 IMPOSSIBLE = "cannot be: "  # the reason of a trial whose values the experiment refused begins so
 _NAME = "tfcap"  # of the study in the storage
-# Trains the captioner of some settings, under a watch; returns the best validation CIDEr.
+# Trains the model of some settings, under a watch; returns the best validation score.
 Train = Callable[[Settings, "Watch"], float]
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -86,6 +87,11 @@ class Trials:
         return math.ceil(training.epochs / training.validate_every)
 
     @property
+    def quality(self) -> Quality:
+        """What says how good a trial is."""
+        return QUALITIES[quality_of(self.axes, self.base)]
+
+    @property
     def begun(self) -> dict[str, Any]:
         """The provenance of the command that began the search; of this one where an earlier version kept none."""
         known = self.study.user_attrs.get("begun")
@@ -98,7 +104,7 @@ class Trials:
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The finished trial with the best validation CIDEr, the first of several, or None while there is none."""
+        """The finished trial with the best validation score, the first of several, or None while there is none."""
         done = [trial for trial in self.finished if trial.state == TrialState.COMPLETE]
         return max(done, key=lambda trial: (trial.value, -trial.number), default=None)
 
@@ -153,13 +159,13 @@ class Trials:
         return {axis.name: _suggested(trial, axis) for axis in self.axes}
 
     def _value(self, trial: Trial) -> float:
-        """Returns the best validation CIDEr of a trial's captioner; raises TrainingStopped where the pruner ends it."""
+        """Returns the best validation score of a trial; raises TrainingStopped where the pruner ends it."""
         params = self._params(trial)
         known = set(self.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
-        def watch(number: int, cider: float, last: bool) -> None:
+        def watch(number: int, score: float, last: bool) -> None:
             if number not in known:  # a validation is done again where a process was killed before its checkpoint
-                trial.report(cider, number)
+                trial.report(score, number)
             if not last and trial.should_prune():
                 raise TrainingStopped
 

@@ -1,4 +1,4 @@
-"""Searches for good values of flags: trials that Optuna draws, scored by their best validation CIDEr.
+"""Searches for good values of flags: trials that Optuna draws, scored by their best validation CIDEr or accuracy.
 
     python -m tfcap.tune --out=searches/a --search="learning_rate=1e-4..1e-2:log,dropout=0..0.5,units=128|256"
 
@@ -73,7 +73,7 @@ def _check(asked: TuneSettings, of_run: Mapping[str, Any], axes: Sequence[Axis])
 
 
 def _train(settings: Settings, watch: Watch) -> float:
-    """Returns the best validation CIDEr of an experiment, of which nothing after training is done.
+    """Returns the best validation score of an experiment, of which nothing after training is done.
 
     Raises:
       MemoryError: the device has too little.
@@ -105,11 +105,11 @@ def _run(trials: Trials, wanted: int, shown: bool) -> None:
             one = trials.run_next()
             found = _found(one)
             words = " ".join(f"--{name}={word_of(value)}" for name, value in found.params.items())
-            outcome = found.reason or f"CIDEr {100 * (found.value or 0):.1f}"
+            outcome = found.reason or trials.quality.said(found.value or 0)
             bar.write(f"trial {found.number}: {outcome} {words}", file=sys.stderr)
             best = trials.best
             if best is not None:
-                bar.set_postfix_str(f"best CIDEr {100 * (best.value or 0):.1f}, trial {best.number}")
+                bar.set_postfix_str(f"best {trials.quality.said(best.value or 0)}, trial {best.number}")
             bar.update()
             _write(trials)
             _stop_if_refused(trials)
@@ -135,28 +135,29 @@ def _write(trials: Trials) -> None:
         trials.out / "tune.json",
         {
             "search": ",".join(map(str, trials.axes)),
-            "objective": "best val_CIDEr",
+            "objective": f"best val_{trials.quality.name}",
             "seed": trials.seed,
             "best": None if best is None else best.number,
             "trials": [dataclasses.asdict(one) for one in found],
             **trials.begun,
         },
     )
-    search_chart(trials.out / "tune.png", found, [axis.name for axis in trials.axes if axis.log])
+    search_chart(trials.out / "tune.png", found, trials.quality, [axis.name for axis in trials.axes if axis.log])
 
 
 def _results(trials: Trials, fixed: Mapping[str, Any]) -> str:
     """Returns the table of the best trials and the command that goes on with the best one."""
     _write(trials)
-    table = search_table([_found(trial) for trial in trials.finished])
+    table = search_table([_found(trial) for trial in trials.finished], trials.quality)
     best = trials.best
     if best is None:
         return f"{table}\n\nNo trial came to its end. Lower the search's learning rates, or choose --pruner=none."
     settings = trials.settings(best.number, best.params)
     places = {name: settings.get(name) for name in ("run_dir", "scoring_dir")}
     words = ["python -m tfcap.main", *map(_flag, {**fixed, **best.params, **places}.items())]
+    trained = f"The best trial's {trials.quality.model} is trained"
     return (
-        f"{table}\n\nThe best trial's captioner is trained; this evaluates it on the test split and exports it:\n"
+        f"{table}\n\n{trained}; this evaluates it on the test split and exports it:\n"
         f"  {' '.join(words)}\n\n  trials   {trials.out / 'tune.json'}\n  picture  {trials.out / 'tune.png'}"
     )
 

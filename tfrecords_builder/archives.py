@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,7 +26,7 @@ _TIMEOUT = 20  # seconds until a server that does not answer counts as out of re
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """A zip file on the web. `sha256` is None where its publisher names none: what arrived is then recorded."""
+    """An archive on the web. `sha256` is None where its publisher names none: what arrived is then recorded."""
 
     url: str
     sha256: str | None = None
@@ -48,15 +49,21 @@ class Folder:
 
 
 class Zips:
-    """Several zip files, read as if they were unpacked into one folder; usable from several threads."""
+    """Several zip files, read as if they were unpacked into one folder; usable from several threads.
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    One that is no zip archive is an error, and if it was `downloaded` it is deleted.
+    """
+
+    def __init__(self, paths: Sequence[Path], downloaded: bool = True) -> None:
         self._lock = threading.Lock()
         self._zips: dict[str, zipfile.ZipFile] = {}
         for path in paths:
             try:
                 opened = zipfile.ZipFile(path)
-            except zipfile.BadZipFile:
+            except zipfile.BadZipFile as error:
+                if not downloaded:
+                    problem = f"--source is no zip file, or a damaged one ({error})"
+                    raise InputError(problem, received=path, expected="a whole zip file") from None
                 _forget(path)
                 problem = "A downloaded file is not a zip archive"
                 raise InputError(problem, received=path, remedy="It was deleted; run again.") from None
@@ -69,7 +76,7 @@ class Zips:
         try:
             with self._lock:
                 return self._zips[name].read(name)
-        except zipfile.BadZipFile:
+        except (zipfile.BadZipFile, zlib.error, EOFError):
             return None
 
     def names(self, folder: str) -> list[str]:

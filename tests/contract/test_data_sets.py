@@ -16,6 +16,7 @@ from tfcap import registry
 from tfcap.data.records import Records
 from tfcap.errors import InputError
 from tfcap.settings import DataSettings
+from tfrecords_builder.cifar10 import CLASSES
 
 SPLITS = ("train", "validation", "test")
 
@@ -62,6 +63,15 @@ def _food_recipes(folder: Path) -> None:
     (folder / "recipes.csv").write_text("Title,Image_Name\n" + "".join(lines))
 
 
+def _cifar10(folder: Path) -> None:
+    for split, count in (("train", 2), ("test", 3)):
+        for label, name in enumerate(CLASSES):
+            (folder / split / name).mkdir(parents=True)
+            for place in range(count):
+                seed = 1000 * count + 10 * place + label
+                (folder / split / name / f"{place:04d}.png").write_bytes(encoded(seed, (32, 32), form="PNG"))
+
+
 def _distilled(folder: Path) -> None:
     original = DataSettings(scenes_size=30, data_dir=str(folder.parent / "original"))
     write_distilled(folder, original, pairs=8)
@@ -74,9 +84,11 @@ ROWS: dict[str, Callable[[Path], None] | dict[str, Any]] = {
     "flickr8k": _flickr8k,
     "flickr30k": _flickr30k,
     "food_recipes": _food_recipes,
+    "cifar10": _cifar10,
+    "objects": {"scenes_size": 30},
     "distilled": _distilled,
 }
-NAMED_BY_SOURCE = ("distilled",)  # which of several such data sets is meant, --source alone says
+NAMED_BY_SOURCE = ("distilled", "cifar10")  # which of several such data sets is meant, --source alone says
 every = pytest.mark.parametrize("name", ROWS)
 
 

@@ -15,6 +15,7 @@ from tfcap.report import parts
 from tfcap.report.cells import parts_of
 from tfcap.report.data import Found
 from tfcap.report.parts import page_part
+from tfcap.reporting.quality import CIDER
 from tfcap.reporting.report_charts import curve_charts
 from tfcap.settings import Settings
 
@@ -124,17 +125,17 @@ def test_methods_costs_and_agreement_are_those_of_the_cells(study):
 
 def test_a_validation_that_was_done_once_makes_no_curve(tmp_path):
     study = write_study(tmp_path / "study")
-    whole = {chart.name: chart for chart in curve_charts(Found(parts_of([str(study)])[0]).lines)}
+    whole = {chart.name: chart for chart in curve_charts(Found(parts_of([str(study)])[0]).lines, CIDER)}
     assert [len(chart.panels) for chart in whole.values()] == [3, 3]  # a quarter, half and all of the data
     for path in study.glob("runs/*/history.json"):
         once = [None, None, 0.5] if "-0.25-" in path.parent.name else [None, 0.4, 0.5]
         path.write_text(json.dumps({"loss": [3.0, 2.0, 1.0], "val_CIDEr": once}))
-    fewer = {chart.name: chart for chart in curve_charts(Found(parts_of([str(study)])[0]).lines)}
+    fewer = {chart.name: chart for chart in curve_charts(Found(parts_of([str(study)])[0]).lines, CIDER)}
     assert [panel.title for panel in fewer["curves_val_CIDEr"].panels] == ["50 % kept", "100 % kept"]
     assert len(fewer["curves_loss"].panels) == 3
     for path in study.glob("runs/*/history.json"):
         path.write_text(json.dumps({"loss": [3.0, 2.0, 1.0], "val_CIDEr": [None, None, 0.5]}))
-    (alone,) = curve_charts(Found(parts_of([str(study)])[0]).lines)
+    (alone,) = curve_charts(Found(parts_of([str(study)])[0]).lines, CIDER)
     assert alone.name == "curves_loss"
 
 

@@ -73,3 +73,58 @@ def test_minutes_stand_as_a_share_of_those_of_all_the_data_and_losses_are_left_o
     }
     _, others = published_tables(Found(parts_of([str(tmp_path / "s4.json")])[0]))
     assert "losses of S4 have nothing here" in others.note
+
+
+S5 = {"dataset": "cifar10", "model": "classifier", "class_balanced": True, "epochs": 10, "width": 8}
+
+
+def _of_classes(path, width=8, **changed):
+    """A study of S5's four scenarios by accuracy and seconds, each with what is changed of all but the first."""
+    scenarios = {
+        "full": (0.71, 80.0, {"fraction": 1.0, "augment": "none"}),
+        "coreset": (0.41, 10.0, {"augment": "none"}),
+        "augmented": (0.45, 12.0, {"augment": "pad_crop_flip"}),
+        "taught": (0.52, 14.0, {"augment": "pad_crop_flip", "knowledge_distillation": True}),
+    }
+    cells = {}
+    for name, (accuracy, seconds, said) in scenarios.items():
+        said = {"knowledge_distillation": False, "fraction": 0.1, **({} if name == "full" else changed), **said}
+        axes = {"seed": "0", "selector": "full" if name == "full" else "k_means", "fraction": f"{said['fraction']:g}"}
+        shown = {name: str(said[name]).lower() for name in ("augment", "knowledge_distillation")}
+        cells[name] = {
+            "axes": {**axes, "augment": shown["augment"]} | ({} if name == "full" else shown),
+            "arguments": [],
+            "choices": {**S5, "limit": 0, "budget_steps": False, "width": width, **said},
+            "metrics": {"accuracy": {"value": accuracy}, "train_seconds": seconds},
+            "per_image": {"accuracy": [1, 0]},
+        }
+    path.write_text(json.dumps({"cells": cells}))
+    return path
+
+
+def test_the_four_scenarios_of_s5_stand_beside_their_accuracies(tmp_path):
+    place = _of_classes(tmp_path / "s5.json")
+    assert _rows(place) == {
+        "all 50,000 images": (83.58, pytest.approx(71)),
+        "nearest to k-means centroids, 500 a class": (51.28, pytest.approx(41)),
+        "the same with augmentation": (56.89, pytest.approx(45)),
+        "the same with knowledge distillation too": (70.21, pytest.approx(52)),
+        "an epoch of 500 a class, beside one of all 50,000": (8.0, pytest.approx(8)),
+    }
+    compared, _ = published_tables(Found(parts_of([str(place)])[0]))
+    assert "published on the original pixels" in compared.note and "the width is 8." in compared.note
+
+
+@pytest.mark.parametrize("changed", [{"fraction": 0.2}, {"class_balanced": False}, {"limit": 1000}])
+def test_another_coreset_is_not_that_of_s5(tmp_path, changed):
+    assert list(_rows(_of_classes(tmp_path / "s5.json", **changed))) == ["all 50,000 images"]
+
+
+def test_figures_of_captions_are_not_beside_accuracies(tmp_path):
+    place = _of_classes(tmp_path / "s5.json")
+    cells = json.loads(place.read_text())["cells"]
+    for name, selector in (("coreset", "gradient_norm"), ("augmented", "random")):
+        cells[name]["axes"] |= {"selector": selector, "fraction": "0.25", "augment": "none"}
+    cells["augmented"]["choices"] = cells["coreset"]["choices"] = {**cells["full"]["choices"], "fraction": 0.25}
+    place.write_text(json.dumps({"cells": cells}))
+    assert not [name for name in _rows(place) if "gradient_norm" in name]

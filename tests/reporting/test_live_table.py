@@ -5,13 +5,14 @@ import io
 from rich.console import Console
 
 from tfcap.reporting.live_table import LiveTable
+from tfcap.reporting.quality import CIDER
 
 PLACES = {"a-s0": ("loss", 0.5), "a-s1": ("loss", 0.5), "a-s2": ("loss", 0.5), "full-s0": ("full", 1.0)}
 
 
 def _ran(terminal):
     file = io.StringIO()
-    with LiveTable(PLACES, Console(file=file, force_terminal=terminal, width=100, color_system=None)) as table:
+    with LiveTable(PLACES, CIDER, Console(file=file, force_terminal=terminal, width=100, color_system=None)) as table:
         table.found("a-s0", 90.0)
         table.started("a-s1")
         table.started("a-s2")

@@ -6,6 +6,7 @@ import pytest
 from tfcap.reporting.exported_tables import Column, Table
 from tfcap.reporting.page import PagePart, Picture, Said, Samples, Section, write_page
 from tfcap.reporting.palette import Style
+from tfcap.reporting.quality import CIDER
 
 TABLE = Table("t", "A table", "", [Column("method")], [["a"]])
 
@@ -38,7 +39,7 @@ def test_parts_have_folders_and_anchors_of_their_own(tmp_path, names):
 
 def test_a_picture_that_several_parts_show_is_in_the_page_once(tmp_path):
     picture = Picture(1, "data:image/jpeg;base64,AAAA", ["a dog"], [Said("m", 1.0, "a dog", 0.5)])
-    write_page(tmp_path, "title", [], [_part(name, Samples("", [picture])) for name in ("a", "b")])
+    write_page(tmp_path, "title", [], [_part(name, Samples("", [picture], CIDER)) for name in ("a", "b")])
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg") == 1
     data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])

@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from tfcap.reporting.study_table import cost_table, difference_table, plateau_note, reach_table, study_table
+from tfcap.reporting.quality import CIDER
+from tfcap.reporting.study_table import cost_table, difference_table, pace_table, plateau_note, reach_table, study_table
 
 NAN = float("nan")
 
@@ -23,6 +24,13 @@ class Found:
 
 
 @dataclasses.dataclass
+class Pace:
+    seconds: float
+    seeds: int
+    times_faster: Found | None
+
+
+@dataclasses.dataclass
 class Where:
     fraction: float
     low: float
@@ -37,7 +45,7 @@ MEANS = {"random": {0.5: Found(1.0, 0.9, 1.1)}, "loss": {0.5: Found(0.7, 0.6, 0.
 
 
 def test_significant_differences_are_marked_in_both_tables():
-    rows = {line.split()[0]: line for line in study_table(MEANS, DIFFERENCES).splitlines()}
+    rows = {line.split()[0]: line for line in study_table(MEANS, CIDER, DIFFERENCES).splitlines()}
     assert "70.0 ± 10.0 ▼" in rows["loss"] and "▼" not in rows["random"] and "200.0 ± 100.0*" in rows["full"]
     lines = difference_table(DIFFERENCES).splitlines()
     assert lines[1].split() == ["loss", "-30.0", "±", "10.0", "▼"]
@@ -48,7 +56,7 @@ def test_significant_differences_are_marked_in_both_tables():
 
 
 def test_figures_stay_below_each_other_whether_marked_or_not():
-    rows = study_table(MEANS, DIFFERENCES).splitlines()[1:3]
+    rows = study_table(MEANS, CIDER, DIFFERENCES).splitlines()[1:3]
     assert rows[0].index("±") == rows[1].index("±")
 
 
@@ -83,7 +91,7 @@ def test_where_a_share_is_reached_in_words(where, words):
 
 
 def test_a_training_far_from_its_plateau_is_flagged():
-    words = plateau_note({"full": 0.12, "full large": 0.01, "full small": None}, 0.05).splitlines()
+    words = plateau_note({"full": 0.12, "full large": 0.01, "full small": None}, 0.05, CIDER).splitlines()
     assert "12.0 %" in words[0] and "NOT near its plateau" in words[0] and "NOT" not in "".join(words[2:])
     assert words[-1].startswith("full small: not known")
 
@@ -95,14 +103,23 @@ def test_one_seed_is_said_not_to_be_tested():
 
 
 def test_a_table_of_one_protocol_names_it():
-    assert "a smaller fraction also takes fewer steps" in study_table(MEANS, None, "equal epochs")
-    assert "as many as all of the data" in study_table(MEANS, None, "equal steps")
-    assert "steps" not in study_table(MEANS)
+    assert "a smaller fraction also takes fewer steps" in study_table(MEANS, CIDER, None, "equal epochs")
+    assert "as many as all of the data" in study_table(MEANS, CIDER, None, "equal steps")
+    assert "steps" not in study_table(MEANS, CIDER)
 
 
 def test_five_fractions_of_long_names_stay_within_120_columns():
     fractions = (0.1, 0.25, 0.5, 0.75, 1.0)
     wide = {"facility_location": dict.fromkeys(fractions, Found(1.876, 1.511, 2.111, corrected=0.0))}
     where = {"facility_location": dict.fromkeys((0.95, 0.99), Where(NAN, 0.5, 0.75, unknown="fewer than 4 fractions"))}
-    tables = [study_table(wide, wide), difference_table(wide), cost_table(wide), reach_table(where)]
+    tables = [study_table(wide, CIDER, wide), difference_table(wide), cost_table(wide), reach_table(where)]
     assert max(len(line) for table in tables for line in table.splitlines()) <= 120
+
+
+def test_an_epoch_s_seconds_stand_beside_how_many_times_faster_it_is():
+    found = {
+        "random": {0.1: Pace(1.5, 3, Found(8.04, 7.5, 8.6)), 0.5: Pace(6.0, 1, Found(2.0, NAN, NAN, 1))},
+        "full": {1.0: Pace(12.06, 3, None)},
+    }
+    rows = [line.split() for line in pace_table(found).splitlines()[:3]]
+    assert rows[1:] == [["random", "1.5", "(8.0x", "[7.5,", "8.6])", "6*", "(2.0x)", "-"], ["full", "-", "-", "12.1"]]

@@ -79,3 +79,13 @@ def test_the_weights_that_train_are_counted():
     assert "weights trained" not in metrics_table(METRICS)
     assert "1,000 of 2,500 weights" in metrics_table({**METRICS, "parameters": 2500, "parameters_trained": 1000})
     assert "all 2,500 weights" in metrics_table({**METRICS, "parameters": 2500, "parameters_trained": 2500})
+
+
+def test_of_classes_the_accuracy_is_shown_and_each_class_in_brief():
+    one = {"value": 0.7123, "low": 0.7, "high": 0.72}
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    by_class = {name: {"value": place / 10, "low": 0.0, "high": 1.0} for place, name in enumerate(names)}
+    lines = metrics_table({"accuracy": one, "per_class": by_class, "tokenizer": "classes"}).splitlines()
+    assert lines[:3] == ["metric       %  95 % interval", "accuracy  71.2  [70.0, 72.0]", ""]
+    assert lines[3].startswith("by class: airplane 0.0, automobile 10.0") and lines[-1].endswith("truck 90.0")
+    assert len(lines) == 5 and all(len(line) <= 80 for line in lines)

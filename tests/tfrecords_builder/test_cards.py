@@ -41,6 +41,14 @@ def test_the_card_says_what_was_built_of_what(toy_data, monkeypatch, tmp_path):
     assert str(tmp_path) not in card.text
 
 
+def test_a_card_calls_classes_by_their_name(toy_data, monkeypatch):
+    assert "holds images with their captions as" in _card(_build(toy_data)).text
+    monkeypatch.setattr(Toy, "extras", ("truth/label",))
+    monkeypatch.setattr(Toy, "contents", {"train": [example(0, extras={"truth/label": 0})]})
+    folder = _build(DataSettings(**{**vars(toy_data), "resize_shorter_side": 8}))
+    assert "holds images with their classes, each by its name as the one caption, as" in _card(folder).text
+
+
 @pytest.mark.parametrize("missing", [FILES, FILES[:1], FILES[1:]])
 def test_a_data_set_of_an_earlier_version_gets_what_it_lacks(toy_data, missing):
     folder = _build(toy_data)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from tfcap.errors import InputError
 from tfcap.evaluation.caption_metrics import Evaluation
@@ -47,7 +47,5 @@ def evaluate(references: Mapping[int, Sequence[str]], predictions: Mapping[int, 
 
 def _proportion(right: np.ndarray) -> dict[str, float]:
     """Returns the part that is True of bool [N], N > 0, with Wilson's interval."""
-    count, part, z = len(right), float(right.mean()), float(norm.ppf(0.975))
-    centre = (part + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * (part * (1 - part) / count + z**2 / (4 * count**2)) ** 0.5
-    return {"value": part, "low": max(0.0, min(centre - half, part)), "high": min(1.0, max(centre + half, part))}
+    bounds = binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
+    return {"value": float(right.mean()), "low": float(bounds.low), "high": float(bounds.high)}

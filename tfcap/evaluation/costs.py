@@ -8,7 +8,7 @@ import numpy as np
 
 from tfcap.evaluation.crossed import Estimate
 
-PLATEAU_RISE = 0.05  # of the best validation CIDEr
+PLATEAU_RISE = 0.05  # of the best validation score
 
 
 def relative_cost(seconds: Sequence[float], of_all: Sequence[float]) -> Estimate:

@@ -9,8 +9,6 @@ from tfcap.errors import InputError
 
 CIDER, ACCURACY = "CIDEr", "accuracy"
 QUALITIES = (CIDER, ACCURACY)
-# As it stands over a column of numbers that are shown times 100.
-IN_WORDS = {CIDER: "CIDEr x 100", ACCURACY: "accuracy, %"}
 
 
 def quality_of(found: Mapping[str, Any]) -> str:

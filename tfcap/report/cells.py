@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import flags
 from tfcap.errors import InputError
+from tfcap.evaluation.quality import quality_of
 from tfcap.files import read_json
-from tfcap.findings import FULL
+from tfcap.findings import FULL, quality_among, validations
 from tfcap.grid import OF_SELECTION
 from tfcap.report.protocols import AXIS, by_protocol, with_usual_axes
 from tfcap.run_folder import EVALUATION, description_of
@@ -62,7 +62,8 @@ def parts_of(places: Sequence[str]) -> list[Part]:
     """Returns what is at these places, each place once, in their order; single runs come last.
 
     Raises:
-      InputError: one is neither a study nor a finished run, is damaged or empty, or two runs are the same experiment.
+      InputError: one is neither a study nor a finished run, is damaged or empty, two runs are the same experiment, or
+        captioners and classifiers are among them.
     """
     studies: list[Part] = []
     runs: list[_Run] = []
@@ -75,7 +76,9 @@ def parts_of(places: Sequence[str]) -> list[Part]:
             studies += _study(place, _title(place, place.stem, studies), None)
         else:
             raise InputError("There is no study and no run", received=place, expected=_EXPECTED)
-    return [*studies, *_together(runs)]
+    parts = [*studies, *_together(runs)]
+    quality_among({f"{part.name}/{name}": cell for part in parts for name, cell in part.cells.items()})
+    return parts
 
 
 def _title(place: Path, name: str, known: Sequence[Part]) -> str:
@@ -110,25 +113,12 @@ def _parts(name: str, cells: Mapping[str, Any], folders: Mapping[str, Path], fin
 
 
 def _with_curve(cell: dict[str, Any], folder: Path | None) -> dict[str, Any]:
-    """Returns a cell of all the data with its validation CIDEr by epoch, which studies did not always record."""
+    """Returns a cell of all the data with its validation score by epoch, which studies did not always record."""
     path = folder / "history.json" if folder is not None else None
-    if "val_CIDEr" in cell or float(cell["axes"]["fraction"]) < 1 or path is None or not path.is_file():
+    if validations(cell) or float(cell["axes"]["fraction"]) < 1 or path is None or not path.is_file():
         return cell
-    curve = read_json(path).get("val_CIDEr")
-    return {**cell, "val_CIDEr": curve} if curve else cell
-
-
-def choices_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Returns all settings of a cell by the flag's name: as its folder says, or else its command line.
-
-    None where this version does not read them.
-    """
-    if "choices" in cell:
-        return dict(cell["choices"])
-    try:
-        return flags.parse(["report", *cell["arguments"]]).resolve().by_name()
-    except InputError:  # of flags that are no more
-        return None
+    curve = validations(read_json(path))
+    return {**cell, f"val_{quality_of(cell['per_image'])}": curve} if curve else cell
 
 
 def _fingerprint(folders: Mapping[str, Path]) -> str:
@@ -140,10 +130,11 @@ def _fingerprint(folders: Mapping[str, Path]) -> str:
 def _check(cell: Any, where: str) -> None:
     """Raises InputError if a cell lacks what every finished one has."""
     try:
-        axes, values = cell["axes"], cell["per_image"]["CIDEr"]
+        quality = quality_of(cell["per_image"])
+        axes, values = cell["axes"], cell["per_image"][quality]
         good = all(isinstance(word, str) for word in (*axes, *axes.values(), *cell["arguments"]))
         good &= 0 < float(with_usual_axes(cell)["axes"]["fraction"]) <= 1
-        good &= math.isfinite(cell["metrics"]["CIDEr"]["value"])
+        good &= math.isfinite(cell["metrics"][quality]["value"])
         good &= len(values) > 0 and all(isinstance(value, float | int) and math.isfinite(value) for value in values)
     except (KeyError, TypeError, ValueError, AttributeError):
         good = False

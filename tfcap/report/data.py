@@ -17,16 +17,28 @@ from tfcap.evaluation.comparisons import Difference
 from tfcap.evaluation.crossed import Estimate
 from tfcap.evaluation.learning_curve import Reached
 from tfcap.files import read_json
-from tfcap.findings import BASELINE, FULL, against_random, estimates, late_rises, method_of, reaching, relative_costs
+from tfcap.findings import (
+    BASELINE,
+    FULL,
+    Pace,
+    against_random,
+    estimates,
+    late_rises,
+    method_of,
+    paces,
+    quality_among,
+    reaching,
+    relative_costs,
+)
 from tfcap.grid import OF_SELECTION
 from tfcap.report.cells import Part
+from tfcap.reporting.quality import ACCURACY, Quality
 from tfcap.reporting.report_charts import Line
 from tfcap.reporting.subsets import jaccard
 from tfcap.scoring import score_store
 
 COSTS = ("features_seconds", "teacher_seconds", "scoring_seconds", "train_seconds")
 _BEST = 5  # methods that charts show at first, beside random and all the data
-_CURVES = ("val_CIDEr", "loss")
 
 
 def looks_of(parts: Sequence[Part]) -> dict[str, int]:
@@ -48,8 +60,13 @@ class Found:
     looks: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @functools.cached_property
+    def quality(self) -> Quality:
+        """What says how good a cell is."""
+        return quality_among(self.part.cells)
+
+    @functools.cached_property
     def own(self) -> dict[str, dict[float, Estimate]]:
-        """The mean CIDEr by method and fraction, the best method first and all the data last."""
+        """The mean quality by method and fraction, the best method first and all the data last."""
         found = estimates(self.part.cells)
         order = sorted(found, key=lambda name: (self.axes(name)["selector"] == FULL, -_mean(found[name])))
         return {name: found[name] for name in order}
@@ -88,7 +105,7 @@ class Found:
 
     @functools.cached_property
     def differences(self) -> dict[str, dict[float, Difference]]:
-        """Each method's CIDEr less that of random, by method and fraction, corrected over all of them."""
+        """Each method's quality less that of random, by method and fraction, corrected over all of them."""
         return against_random(self.part.cells)
 
     @functools.cached_property
@@ -107,6 +124,11 @@ class Found:
                 for name in known
             }
         )
+
+    @functools.cached_property
+    def paces(self) -> dict[str, dict[float, Pace]]:
+        """How long an epoch of a classifier takes, by method and fraction; nothing of captioners."""
+        return paces(self.part.cells) if self.quality == ACCURACY else {}
 
     @functools.cached_property
     def late_rises(self) -> dict[str, float | None]:
@@ -162,9 +184,10 @@ class Found:
 
     def _curves(self, method: str) -> dict[float, dict[str, np.ndarray]]:
         found = {}
+        drawn = (f"val_{self.quality.name}", "loss")
         for fraction, names in self.cells_of[method].items():
             histories = [read_json(path) for name in names if (path := self._file(name, "history.json"))]
-            curves = {name: _mean_curve([history.get(name) or [] for history in histories]) for name in _CURVES}
+            curves = {name: _mean_curve([history.get(name) or [] for history in histories]) for name in drawn}
             curves = {name: values for name, values in curves.items() if np.isfinite(values).sum() > 1}
             if curves:
                 found[fraction] = curves

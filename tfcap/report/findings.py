@@ -12,6 +12,7 @@ from tfcap.evaluation.learning_curve import Reached
 from tfcap.findings import BASELINE, EPOCHS, FULL
 from tfcap.report.data import Found
 from tfcap.reporting.exported_tables import Bounded, Cell, Column, Interval, Reaching, Signed, Table
+from tfcap.reporting.quality import Quality
 
 Row = list[Cell | Interval]
 _ABOVE, _BELOW = " ▲", " ▼"
@@ -21,7 +22,7 @@ _NAMED = 4  # methods in a sentence
 
 def tables_of(found: Found) -> list[Table]:
     """Returns those tables that have anything to say."""
-    several = [_differences(found), _reached(found), _costs(found), _plateaus(found)]
+    several = [_differences(found), _reached(found), _costs(found), _paces(found), _plateaus(found)]
     return [table for table in several if table.rows]
 
 
@@ -53,7 +54,7 @@ def _differences(found: Found) -> Table:
     family = sum(_is_tested(one) for row in found.differences.values() for one in row.values())
     return Table(
         "differences_from_random",
-        "CIDEr x 100 less that of random",
+        f"{found.quality.title} less that of random",
         "On the same test images and seeds, and half of the 95 % interval, each by itself. ▲ surely above random and ▼ "
         f"surely below it: p < 0.05 after Holm's correction over all {family} tested differences. Without a mark, "
         "chance may explain it. With * there is one seed, of which nothing is tested.",
@@ -85,8 +86,8 @@ def table_of_tests(found: Found) -> Table:
     return Table(
         "tests_against_random",
         "Every difference from random, with its p",
-        "CIDEr x 100; low and high bound the 95 % interval of one difference. p is two-sided; p, Holm is corrected "
-        "over all rows of this table.",
+        f"{found.quality.title}; low and high bound the 95 % interval of one difference. p is two-sided; p, Holm is "
+        "corrected over all rows of this table.",
         [
             *(Column(heading(found)), Column("kept, %", 0), Column("seeds", 0)),
             *(Column("difference", 2), Column("low", 2), Column("high", 2), Column("p", 4), Column("p, Holm", 4)),
@@ -106,8 +107,8 @@ def _reached(found: Found) -> Table:
         "data_needed",
         "Data needed for nearly all of the quality",
         "Per cent of the data, with a 95 % interval, at which the learning curve (a power law with an offset) reaches "
-        "so much of the CIDEr that all the data give; ≤ is the smallest part tried, and 100 is not below all. Where "
-        "the means follow no such law: the parts tried between which they first reach it.",
+        f"so much of the {found.quality.name} that all the data give; ≤ is the smallest part tried, and 100 is not "
+        "below all. Where the means follow no such law: the parts tried between which they first reach it.",
         [Column(heading(found)), *(Column(f"for {percent(share)}") for share in sorted(shares))],
         rows,
     )
@@ -148,6 +149,27 @@ def _is_dearer(one: Estimate) -> bool:
     return one.value > 1 if math.isnan(one.low) else one.low > 1
 
 
+def _paces(found: Found) -> Table:
+    rows: list[Row] = []
+    for method in [name for name in found.own if name in found.paces]:
+        for fraction, pace in sorted(found.paces[method].items()):
+            faster = pace.times_faster
+            bounds = (None, None, None) if faster is None else (faster.value, faster.low, faster.high)
+            known = (None if value is None or math.isnan(value) else value for value in bounds)
+            rows.append([method, 100 * fraction, pace.seeds, pace.seconds, *known])
+    return Table(
+        "seconds_an_epoch",
+        "Seconds an epoch",
+        "Of training once through what is kept, validation left out, the mean over seeds; how many times faster that "
+        "is than with all the data, otherwise the same, and the bounds of the 95 % interval over seeds.",
+        [
+            *(Column(heading(found)), Column("kept, %", 0), Column("seeds", 0), Column("seconds", 2)),
+            *(Column("times faster", 1), Column("low", 1), Column("high", 1)),
+        ],
+        rows,
+    )
+
+
 def _plateaus(found: Found) -> Table:
     rows: list[Row] = []
     for method, rise in found.late_rises.items():
@@ -156,9 +178,9 @@ def _plateaus(found: Found) -> Table:
     return Table(
         "plateau",
         "Was training on all the data long enough?",
-        "By how much of itself the best validation CIDEr rose in the last third of training; near its plateau at "
-        f"{100 * PLATEAU_RISE:g} % or less, which is necessary for a plateau and no proof of one. Unknown where the "
-        "last third, or what is before it, has no recorded validation.",
+        f"By how much of itself the best validation {found.quality.name} rose in the last third of training; near its "
+        f"plateau at {100 * PLATEAU_RISE:g} % or less, which is necessary for a plateau and no proof of one. Unknown "
+        "where the last third, or what is before it, has no recorded validation.",
         [Column("method"), Column("rise, %", 1), Column("its plateau is")],
         rows,
     )
@@ -167,14 +189,14 @@ def _plateaus(found: Found) -> Table:
 def in_short(found: Found) -> Iterator[str]:
     """Yields what a study finds in plain words, a sentence or two each."""
     for name in dict.fromkeys(found.full.values()):
-        yield f"{_with_all(name)}: CIDEr {in_words(found.own[name][1.0])}."
+        yield f"{_with_all(name)}: {found.quality.name} {in_words(found.own[name][1.0], found.quality)}."
     yield from _tests_in_words(found)
     for method in dict.fromkeys(found.baseline.values()):
         yield from _reached_in_words(method, found.reached.get(method, {}))
     yield from _costs_in_words(found)
     for method, rise in found.late_rises.items():
         if rise is not None and rise <= PLATEAU_RISE:
-            yield f"{_training(method)} was near its plateau: {_rose(rise)}."
+            yield f"{_training(method)} was near its plateau: {_rose(rise, found.quality)}."
 
 
 def warnings_of(found: Found) -> Iterator[str]:
@@ -183,17 +205,17 @@ def warnings_of(found: Found) -> Iterator[str]:
     for method, rise in found.late_rises.items():
         if rise is None:
             yield (
-                f"It is not known whether {_training(method, '')} was near its plateau: its validation CIDEr was not "
-                "recorded both in the last third of training and before it."
+                f"It is not known whether {_training(method, '')} was near its plateau: its validation "
+                f"{found.quality.name} was not recorded both in the last third of training and before it."
             )
         elif rise > PLATEAU_RISE:
-            yield f"{_training(method)} was NOT near its plateau: {_rose(rise)}{shorter}."
+            yield f"{_training(method)} was NOT near its plateau: {_rose(rise, found.quality)}{shorter}."
 
 
-def in_words(estimate: Estimate) -> str:
-    """Returns CIDEr x 100 with its interval, where it has one."""
+def in_words(estimate: Estimate, quality: Quality) -> str:
+    """Returns the quality x 100 with its interval, where it has one."""
     bounds = "" if math.isnan(estimate.low) else f" [{100 * estimate.low:.1f}, {100 * estimate.high:.1f}]"
-    return f"{100 * estimate.value:.1f}{bounds}"
+    return f"{100 * estimate.value:.1f}{quality.sign}{bounds}"
 
 
 def _with_all(method: str) -> str:
@@ -208,8 +230,8 @@ def _others(method: str) -> str:
     return " ".join(word for word in method.split(" ") if word != FULL)
 
 
-def _rose(rise: float) -> str:
-    return f"its best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
+def _rose(rise: float, quality: Quality) -> str:
+    return f"its best validation {quality.name} rose by {100 * rise:.1f} % in the last third of training"
 
 
 def _tests_in_words(found: Found) -> Iterator[str]:

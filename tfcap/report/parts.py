@@ -87,15 +87,16 @@ def _highest(found: Found) -> Iterator[str]:
         if len(rows) > 1:
             best = max(rows, key=lambda name: rows[name].value)
             beside = found.baseline.get(best, best)
-            text = f"at {percent(fraction)} {best} with {in_words(rows[best])}"
-            parts.append(text + (f" ({beside}: {in_words(rows[beside])})" if beside in rows and beside != best else ""))
+            text = f"at {percent(fraction)} {best} with {in_words(rows[best], found.quality)}"
+            there = beside in rows and beside != best
+            parts.append(text + (f" ({beside}: {in_words(rows[beside], found.quality)})" if there else ""))
     if parts:
-        yield f"Highest mean CIDEr, which may be chance: {'; '.join(parts)}."
+        yield f"Highest mean {found.quality.name}, which may be chance: {'; '.join(parts)}."
 
 
 def _quality(found: Found) -> Section:
-    of_all, *of_each = report_charts.quality_charts(found.lines)
-    charts = [of_all, report_charts.cost_chart(found.lines), *of_each]
+    of_all, *of_each = report_charts.quality_charts(found.lines, found.quality)
+    charts = [of_all, report_charts.cost_chart(found.lines, found.quality), *of_each]
     return Section("quality", "Quality and cost", charts=charts, tables=[quality_table(found)])
 
 
@@ -142,17 +143,16 @@ def _same_agreement(
 def _training(found: Found) -> Section:
     if not any(line.curves for line in found.lines.values()):
         return Section("training", "Training", [_NO_FOLDERS])
-    return Section("training", "Training", charts=report_charts.curve_charts(found.lines))
+    return Section("training", "Training", charts=report_charts.curve_charts(found.lines, found.quality))
 
 
 def _captions(found: Found, pictures: int, data_dir: str) -> Section:
     samples = samples_of(found, pictures, data_dir)
     if samples is None:
-        return Section("captions", "Captions", [_NO_FOLDERS])
-    words = [
-        "Test pictures spread evenly over the split, not chosen by score; the captions of each method's first seed."
-    ]
-    return Section("captions", "Captions", words, samples=samples)
+        return Section("captions", found.quality.texts.title(), [_NO_FOLDERS])
+    texts = found.quality.texts
+    words = f"Test pictures spread evenly over the split, not chosen by score; the {texts} of each method's first seed."
+    return Section("captions", texts.title(), [words], samples=samples)
 
 
 def _published(found: Found) -> Section:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from tfcap.findings import EPOCHS, FULL, method_of
-from tfcap.report.cells import choices_of
+from tfcap.findings import EPOCHS, FULL, choices_of, epoch_seconds, method_of
 from tfcap.report.data import COSTS, Found, metric_of, over_seeds
 from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
 from tfcap.reporting.published import Figure, figures, studies
+from tfcap.reporting.quality import CIDER
 
 _LEFT_OUT = (
     "The losses of S4 have nothing here to stand beside, since runs measure captions and no loss on the test images."
@@ -31,7 +29,7 @@ def published_tables(found: Found) -> tuple[Table, Table]:
             "published",
             "Beside the published figures",
             f"{there}Of findings in words, signs and ratios compare, whatever the data; a difference of means may be "
-            "chance.",
+            f"chance.{_of_pixels([figure for figure, ours in pairs if ours], choices)}",
             [*words, Column("published", 2), Column(f"here, {protocol}" if protocol else "here", 2), Column("of")],
             [[*_of_figure(figure), value, method] for figure, ours in pairs for method, value in ours.items()],
         ),
@@ -42,6 +40,17 @@ def published_tables(found: Found) -> tuple[Table, Table]:
             [*words, Column("published", 2)],
             [_of_figure(figure) for figure, ours in pairs if not ours],
         ),
+    )
+
+
+def _of_pixels(compared: list[Figure], choices: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns in what runs on CIFAR-10 differ from those published, where they are compared with any."""
+    if not any(figure.study == "S5" for figure in compared):
+        return ""
+    widths = ", ".join(str(width) for width in sorted({one["width"] for one in choices.values() if one.get("width")}))
+    return (
+        " S5 was published on the original pixels, with a ResNet-18 of width 64; here the pixels are those that "
+        f"--source holds, perhaps JPEG, and the width is {widths or 'of another encoder'}."
     )
 
 
@@ -63,6 +72,8 @@ def _choices(found: Found) -> dict[str, dict[str, Any]]:
 
 def _ours(figure: Figure, found: Found, choices: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Returns what was found of the same, by method."""
+    if (figure.difference or figure.share) and found.quality != CIDER:
+        return {}
     if figure.difference is not None:
         one, other, fraction = figure.difference
         pairs = [(name, found.baseline.get(name)) for name in found.own if found.axes(name)["selector"] == one]
@@ -84,43 +95,61 @@ def _ours(figure: Figure, found: Found, choices: Mapping[str, Mapping[str, Any]]
         }
     if figure.metric is not None:
         alike = _alike(figure.of, found, choices)
-        values = {name: over_seeds([metric_of(one, figure.metric) for one in of]) for name, of in alike.items()}
+        values = {
+            name: over_seeds([metric_of(one["metrics"], figure.metric) for one in of]) for name, of in alike.items()
+        }
         return {name: 100 * value for name, value in values.items() if value is not None}
     if figure.minutes is not None:
-        return _shares_of_minutes(*figure.minutes, found, choices)
+        of, beside = _beside(*figure.minutes, found, choices, _minutes)
+        return {name: 100 * minutes / beside for name, minutes in of.items()}
+    if figure.epochs is not None:
+        of, beside = _beside(*figure.epochs, found, choices, epoch_seconds)
+        return {name: beside / seconds for name, seconds in of.items()}
     return {}
 
 
-def _shares_of_minutes(
-    of: Mapping[str, Any], beside: Mapping[str, Any], found: Found, choices: Mapping[str, Mapping[str, Any]]
-) -> dict[str, float]:
-    """Returns the mean minutes of runs in % of those of others, by method; nothing where the others are of several."""
-    whole = _alike(beside, found, choices)
-    minutes = [_mean_minutes(metrics) for metrics in whole.values()]
-    if len(minutes) != 1 or not minutes[0]:
-        return {}
-    return {name: 100 * _mean_minutes(several) / minutes[0] for name, several in _alike(of, found, choices).items()}
+def _beside(
+    of: Mapping[str, Any],
+    beside: Mapping[str, Any],
+    found: Found,
+    choices: Mapping[str, Mapping[str, Any]],
+    measure: Callable[[Mapping[str, Any]], float | None],
+) -> tuple[dict[str, float], float]:
+    """Returns the mean measure of the cells with some settings, by method, and that of the cells with others.
+
+    Nothing and 1 where the others are of several methods, or a measure is not known or 0.
+    """
+    ours, theirs = (
+        {name: over_seeds([measure(cell) for cell in cells]) for name, cells in _alike(one, found, choices).items()}
+        for one in (of, beside)
+    )
+    whole = next(iter(theirs.values()), None)
+    if len(theirs) != 1 or not whole:
+        return {}, 1.0
+    return {name: value for name, value in ours.items() if value is not None}, whole
 
 
 def _alike(
     of: Mapping[str, Any], found: Found, choices: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[Mapping[str, Any]]]:
-    """Returns the metrics of the cells with these settings on all of the test split, by method."""
+    """Returns the cells with these settings on all of the test split, by method."""
     wanted = {"selector": FULL, "split": "test", "limit": 0, **of}
     alike: dict[str, list[Mapping[str, Any]]] = {}
     for name, cell in found.part.cells.items():
         if name in choices and all(_is(choices[name].get(field), word) for field, word in wanted.items()):
-            alike.setdefault(method_of(cell["axes"]), []).append(cell["metrics"])
+            alike.setdefault(method_of(cell["axes"]), []).append(cell)
     return alike
 
 
 def _is(value: Any, word: Any) -> bool:
     """Whether a setting is that, or is a name that has it as one of its words: `1b` in `meta-llama/Llama-3.2-1B`."""
+    if isinstance(word, list):
+        return any(_is(value, one) for one in word)
     if not isinstance(word, str):
         return bool(value == word)
     text = str(value).lower()
     return word.lower() == text or word.lower() in re.split(r"[^0-9a-z]+", text)
 
 
-def _mean_minutes(several: list[Mapping[str, Any]]) -> float:
-    return float(np.mean([sum(metrics.get(name) or 0 for name in COSTS) / 60 for metrics in several]))
+def _minutes(cell: Mapping[str, Any]) -> float:
+    return sum(cell["metrics"].get(name) or 0 for name in COSTS) / 60

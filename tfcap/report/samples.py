@@ -12,18 +12,20 @@ from tfcap.errors import InputError
 from tfcap.files import read_json
 from tfcap.report.data import Found
 from tfcap.reporting.page import Picture, Said, Samples
+from tfcap.reporting.quality import CIDER
 from tfcap.run_folder import EVALUATION, description_of
 from tfcap.scored_run import index_of
 
 _SIDE = 224  # pixels of a thumbnail's longer side
 _QUALITY = 82  # of its JPEG
 _PICTURES_GONE = "The pictures and the human captions are not shown: "
+_CLASSES_GONE = "The pictures and their classes are not shown: "
 
 
 def samples_of(found: Found, count: int, data_dir: str) -> Samples | None:
-    """Returns `count` pictures spread evenly over the test split, whatever their scores, with every method's captions.
+    """Returns `count` pictures spread evenly over the test split, whatever their scores, with what every method says.
 
-    The captions are those of each method's first seed. Where the data set is gone, pictures and human captions are left
+    Captions or classes are those of its first seed. Where the data set is gone, pictures and human captions are left
     out, and the note says why. None where no run folder has captions.
 
     Args:
@@ -34,7 +36,7 @@ def samples_of(found: Found, count: int, data_dir: str) -> Samples | None:
         return None
     images = sorted(set.intersection(*(set(captions) for *_, captions in said)))
     if not images:
-        return Samples("The runs have no test image in common.", [])
+        return Samples("The runs have no test image in common.", [], found.quality)
     chosen = [images[place] for place in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))]
     note = ""
     pictures: dict[int, str] = {}
@@ -42,7 +44,7 @@ def samples_of(found: Found, count: int, data_dir: str) -> Samples | None:
     try:
         pictures, references = _of_data(found, chosen, data_dir)
     except InputError as error:
-        note = f"{_PICTURES_GONE}{error}"
+        note = f"{_PICTURES_GONE if found.quality == CIDER else _CLASSES_GONE}{error}"
     return Samples(
         note,
         [
@@ -54,11 +56,12 @@ def samples_of(found: Found, count: int, data_dir: str) -> Samples | None:
             )
             for image in chosen
         ],
+        found.quality,
     )
 
 
 def _said(found: Found) -> list[tuple[str, float, dict[int, tuple[str, float]]]]:
-    """Returns (method, fraction, {image id: (caption, CIDEr)}) of the first seed of each."""
+    """Returns (method, fraction, {image id: (caption, score)}) of the first seed of each."""
     rows = []
     for method, by_fraction in found.cells_of.items():
         for fraction, names in sorted(by_fraction.items()):
@@ -66,7 +69,7 @@ def _said(found: Found) -> list[tuple[str, float, dict[int, tuple[str, float]]]]
             if folder is None or not (folder / "captions.json").is_file():
                 continue
             texts, values = read_json(folder / "captions.json"), read_json(folder / "per_image.json")
-            scores = dict(zip(values["image_id"], values["CIDEr"], strict=True))
+            scores = dict(zip(values["image_id"], values[found.quality.name], strict=True))
             captions = {one["image_id"]: (one["caption"], scores[one["image_id"]]) for one in texts}
             rows.append((method, fraction, captions))
     return rows

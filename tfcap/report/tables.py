@@ -7,6 +7,7 @@ from tfcap.findings import EPOCHS, STEPS
 from tfcap.report.data import Found, metric_of, over_seeds
 from tfcap.report.findings import heading, percent
 from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
+from tfcap.reporting.quality import CIDER
 
 _ON_STEPS = {
     EPOCHS: " With equal epochs a smaller fraction has fewer steps.",
@@ -16,14 +17,14 @@ _METRICS = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L")
 
 
 def quality_table(found: Found) -> Table:
-    """Returns CIDEr x 100 with intervals, a row a method, a column a fraction."""
+    """Returns the quality x 100 with intervals, a row a method, a column a fraction."""
     fractions = sorted({fraction for row in found.own.values() for fraction in row})
     rows: list[list[Cell | Interval]] = []
     for method, row in found.own.items():
         rows.append([method, *(interval_of(row[one]) if one in row else None for one in fractions)])
     return Table(
         "quality_by_fraction",
-        "CIDEr x 100 by method and fraction",
+        f"{found.quality.title} by method and fraction",
         "Mean over seeds and all test images, and half of its 95 % interval for new seeds and images. With * there is "
         f"one seed, and the interval says nothing of others.{_ON_STEPS.get(found.part.protocol, '')}",
         [Column(heading(found)), *(Column(percent(fraction)) for fraction in fractions)],
@@ -32,7 +33,7 @@ def quality_table(found: Found) -> Table:
 
 
 def interval_of(estimate: Estimate) -> Interval:
-    """Returns CIDEr x 100 as a table shows it."""
+    """Returns the quality x 100 as a table shows it."""
     mark = "*" if estimate.seeds == 1 else ""
     return Interval(100 * estimate.value, 100 * estimate.low, 100 * estimate.high, mark)
 
@@ -54,7 +55,8 @@ def all_figures(found: Found) -> Table:
                 ]
             )
     columns = [Column(heading(found)), Column("kept, %", 0), Column("seeds", 0)]
-    columns += [Column("CIDEr", 1), Column("low", 1), Column("high", 1), *(Column(name, 1) for name in _METRICS)]
+    name = found.quality.name
+    columns += [Column(name, 1), Column("low", 1), Column("high", 1), *(Column(name, 1) for name in _METRICS)]
     columns += [Column("examples", 0), Column("wrong captions, %", 1)]
     columns += [
         Column(name, 1) for name in ("features, min", "teacher, min", "scoring, min", "training, min", "total, min")
@@ -63,8 +65,9 @@ def all_figures(found: Found) -> Table:
     return Table(
         "all_figures",
         "Every figure",
-        "Metrics x 100, means over seeds; low and high bound the 95 % interval of CIDEr. METEOR needs Java. Minutes "
-        "are of one cell, scoring charged in full.",
+        f"Metrics x 100, means over seeds; low and high bound the 95 % interval of {name}. "
+        + ("METEOR needs Java. " if found.quality == CIDER else "")
+        + "Minutes are of one cell, scoring charged in full.",
         [column for place, column in enumerate(columns) if place not in empty],
         [[cell for place, cell in enumerate(row) if place not in empty] for row in rows],
     )

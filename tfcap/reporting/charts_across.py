@@ -1,4 +1,4 @@
-"""The chart of captioners side by side: a row each with its interval, named where it stands."""
+"""The chart of captioners or classifiers side by side: a row each with its interval, named where it stands."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from matplotlib.axes import Axes
 from tfcap.reporting.charts import Chart, Panel, series_name
 from tfcap.reporting.palette import Style
 from tfcap.reporting.pictures import INK
+from tfcap.reporting.quality import Quality
 
 _WIDTH, _ROW, _FRAME = 350, 38, 60  # points
 
 
-def intervals_chart(rows: Mapping[str, Mapping[float, Any]]) -> Chart:
-    """Returns CIDEr with its interval, a row each, a panel for each fraction that several rows have.
+def intervals_chart(rows: Mapping[str, Mapping[float, Any]], quality: Quality) -> Chart:
+    """Returns the quality with its interval, a row each, a panel for each fraction that several rows have.
 
     Args:
       rows: estimates with value, low and high by name and fraction; at least two have a fraction in common.
@@ -28,18 +29,18 @@ def intervals_chart(rows: Mapping[str, Mapping[float, Any]]) -> Chart:
         if len(there) > 1:
             said = "; ".join(f"{name}: {100 * one.value:.1f}" for name, one in there.values())
             title = f"{100 * fraction:g} % of the data" if fraction < 1 else "all the data"
-            panels.append(Panel(title, f"CIDEr x 100 with {title}. {said}", _drawn(there)))
+            panels.append(Panel(title, f"{quality.title} with {title}. {said}", _drawn(there, quality)))
     return Chart(
-        "captioners",
-        "Captioners side by side",
-        "Mean CIDEr x 100 with its 95 % interval for new seeds and images, the best first.",
+        f"{quality.model}s",
+        f"{quality.model}s side by side".capitalize(),
+        f"Mean {quality.words} with its 95 % interval for new seeds and images, the best first.",
         panels,
         (_WIDTH, _FRAME + _ROW * len(rows)),
         {name: Style(place) for place, name in enumerate(rows)},
     )
 
 
-def _drawn(there: Mapping[int, tuple[str, Any]]) -> Callable[[Axes], None]:
+def _drawn(there: Mapping[int, tuple[str, Any]], quality: Quality) -> Callable[[Axes], None]:
     def draw(axes: Axes) -> None:
         for height, (place, (name, one)) in enumerate(there.items()):
             style, gid = Style(place), series_name(place)
@@ -51,7 +52,7 @@ def _drawn(there: Mapping[int, tuple[str, Any]]) -> Callable[[Axes], None]:
         axes.set_ylim(len(there) - 0.5, -0.7)
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
-        axes.set_xlabel("CIDEr x 100")
+        axes.set_xlabel(quality.head)
         axes.set_xlim(left=0)
         axes.grid(axis="x")
 

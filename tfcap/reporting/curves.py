@@ -13,10 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from tfcap.errors import InputError
 from tfcap.files import atomic_file
+from tfcap.reporting.quality import ACCURACY
 
 Values = Sequence[float | None]
 
 SCORES, RATE = "Validation score x 100", "Learning rate"
+OF_CLASSES = f"Validation {ACCURACY.head}"
 COLOURS = ("#1f5fbf", "#d9730d", "#2a8a5c", "#8b4fb5", "#5b6472")
 DOTTED_UP_TO = 60  # epochs: more dots than that hide the line
 
@@ -27,7 +29,7 @@ def training_curves(path: str | os.PathLike[str], history: Mapping[str, Values])
     Args:
         path: the file to write; an existing one is replaced when the new one is complete.
         history: a list for each quantity with one value per epoch, None where it was not measured. Names that
-            end in `loss` are losses, other names that start with `val_` are scores as pycocoevalcap returns them,
+            end in `loss` are losses, other names that start with `val_` are scores, such as CIDEr or accuracy,
             `learning_rate` is itself, and the rest is not drawn. A panel without any value is left out.
 
     Raises:
@@ -61,7 +63,7 @@ def _panels(history: Mapping[str, Values]) -> list[tuple[str, dict[str, np.ndarr
         if name.startswith("val_") and not name.endswith("loss")
     }
     rate = {name: values for name, values in measured.items() if name == "learning_rate"}
-    return [("Loss", losses), (SCORES, scores), (RATE, rate)]
+    return [("Loss", losses), (OF_CLASSES if ACCURACY.name in scores else SCORES, scores), (RATE, rate)]
 
 
 def _title(name: str) -> str:
@@ -71,7 +73,7 @@ def _title(name: str) -> str:
 
 
 def _draw_panel(axes: Axes, title: str, series: Mapping[str, np.ndarray]) -> None:
-    best = title == SCORES
+    best = title in (SCORES, OF_CLASSES)
     for place, (name, values) in enumerate(series.items()):
         epochs = np.flatnonzero(~np.isnan(values))  # the line goes on over epochs that were not measured
         colour = COLOURS[place % len(COLOURS)]

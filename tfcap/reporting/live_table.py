@@ -12,18 +12,20 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from tfcap.reporting.quality import Quality
+
 _WAITING, _RUNNING, _FINISHED, _FAILED = "waiting", "running", "finished", "failed"
 _REFRESHES = 2  # a second
 
 
 @dataclasses.dataclass
 class _Cell:
-    """One experiment: where it stands in the table, how far it is, and CIDEr x 100 once it is finished."""
+    """One experiment: where it stands in the table, how far it is, and its quality x 100 once it is finished."""
 
     method: str
     fraction: float
     state: str = _WAITING
-    cider: float = 0.0
+    value: float = 0.0
 
 
 class LiveTable:
@@ -31,10 +33,14 @@ class LiveTable:
 
     Args:
       places: by the cell's name, its method and fraction.
+      quality: what says how good a cell is.
       console: where to draw; by itself standard error.
     """
 
-    def __init__(self, places: Mapping[str, tuple[str, float]], console: Console | None = None) -> None:
+    def __init__(
+        self, places: Mapping[str, tuple[str, float]], quality: Quality, console: Console | None = None
+    ) -> None:
+        self._title = f"{quality.head} so far, and of how many seeds"
         self._cells = {name: _Cell(*place) for name, place in places.items()}
         self._console = console or Console(stderr=True, soft_wrap=True)
         self._began, self._end = time.monotonic(), 0.0
@@ -50,17 +56,17 @@ class LiveTable:
     ) -> None:
         self._live.stop()
 
-    def found(self, name: str, cider: float) -> None:
+    def found(self, name: str, value: float) -> None:
         """An earlier process has finished this cell."""
-        self._cells[name].state, self._cells[name].cider = _FINISHED, cider
+        self._cells[name].state, self._cells[name].value = _FINISHED, value
 
     def started(self, name: str) -> None:
         """The cell has been started."""
         self._cells[name].state = _RUNNING
 
-    def finished(self, name: str, cider: float, words: str) -> None:
+    def finished(self, name: str, value: float, words: str) -> None:
         """The cell is finished; `words` say what it found."""
-        self.found(name, cider)
+        self.found(name, value)
         self._say(words)
 
     def failed(self, name: str, why: str) -> None:
@@ -85,7 +91,7 @@ class LiveTable:
 
     def _drawn(self) -> Table:
         fractions = sorted({cell.fraction for cell in self._cells.values()})
-        table = Table(title="CIDEr x 100 so far, and of how many seeds", caption=self._progress(), show_lines=False)
+        table = Table(title=self._title, caption=self._progress(), show_lines=False)
         table.add_column("")
         for fraction in fractions:
             table.add_column(f"{100 * fraction:g} %", justify="right")
@@ -98,7 +104,7 @@ class LiveTable:
         cells = [cell for cell in self._cells.values() if (cell.method, cell.fraction) == (method, fraction)]
         if not cells:
             return ""
-        done = [cell.cider for cell in cells if cell.state == _FINISHED]
+        done = [cell.value for cell in cells if cell.state == _FINISHED]
         words = [f"{sum(done) / len(done):.1f}"] if done else []
         if len(done) < len(cells):
             words.append(f"{len(done)}/{len(cells)}")

@@ -17,6 +17,7 @@ from tfcap.reporting.charts import Chart
 from tfcap.reporting.exported_tables import Table, mark_of, sort_key
 from tfcap.reporting.lettering import printable
 from tfcap.reporting.palette import Style, variables
+from tfcap.reporting.quality import Quality
 
 _PAGE = "index.html"
 FORMS = {"csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
@@ -24,7 +25,7 @@ FORMS = {"csv": "CSV", "tex": "LaTeX", "md": "Markdown"}
 
 @dataclasses.dataclass(frozen=True)
 class Said:
-    """What one method says of a picture; the score is CIDEr as pycocoevalcap returns it."""
+    """What one method says of a picture, and how good that is, as per_image.json has it."""
 
     method: str
     fraction: float
@@ -34,7 +35,7 @@ class Said:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture as a data URI ("" where it is gone), its human captions, and what is said of it."""
+    """A picture as a data URI ("" where it is gone), its human captions or its class, and what is said of it."""
 
     image: int
     source: str
@@ -44,10 +45,11 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Samples:
-    """Pictures with captions; the note says what is missing."""
+    """Pictures with captions or classes, by the quality that scores them; the note says what is missing."""
 
     note: str
     pictures: Sequence[Picture]
+    quality: Quality
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,4 +197,6 @@ def _plain(samples: Samples, methods: list[str], sources: dict[str, int]) -> dic
         ]
         source = sources.setdefault(picture.source, len(sources)) if picture.source else None
         pictures.append({"id": picture.image, "src": source, "human": picture.references, "said": said})
-    return {"methods": methods, "texts": list(texts), "pictures": pictures}
+    quality = samples.quality
+    words = {"text": quality.text, "texts": quality.texts, "score": quality.name, "verdicts": quality.verdicts}
+    return {"methods": methods, "texts": list(texts), "pictures": pictures, "words": {**words, "head": quality.head}}

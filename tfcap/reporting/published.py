@@ -22,8 +22,10 @@ class Figure:
       difference: two selectors and a fraction: the first one's CIDEr less the second one's.
       share: a selector and a fraction: its CIDEr in % of that of all the data.
       metric: the name of a metric, of all the data ...
-      of: ... in runs with these settings; a word stands for itself and for names that have it among their words.
+      of: ... in runs with these settings; a word stands for itself and for names that have it among their words, a list
+        for any one in it.
       minutes: the settings of some runs and of others: the minutes of the first in % of those of the second.
+      epochs: likewise: how many times faster an epoch of the first is than one of the second.
     """
 
     study: str
@@ -35,6 +37,7 @@ class Figure:
     metric: str | None = None
     of: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     minutes: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+    epochs: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from tfcap.reporting.charts import Chart, Panel, series_name
 from tfcap.reporting.palette import Style
 from tfcap.reporting.pictures import MUTED
+from tfcap.reporting.quality import Quality
 
 _SMALL = (230.0, 190.0)
 _MARKS = 8  # along a curve
@@ -23,7 +24,7 @@ class Line:
     """What was found of one method.
 
     Attributes:
-      quality: estimates with value, low and high of CIDEr by fraction; fraction 1 is all the data, where that was run.
+      quality: estimates with value, low and high by fraction; fraction 1 is all the data, where that was run.
       minutes: the mean cost by fraction, scoring included; of all the data only where the method itself keeps them.
       curves: by fraction, then by name (`val_CIDEr`, `loss`), the mean over seeds in each epoch, NaN where none was.
       place: among the methods, by which a page finds it in its charts.
@@ -56,14 +57,14 @@ def _series(lines: Mapping[str, Line]) -> dict[str, Any]:
     }
 
 
-def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
-    """Returns CIDEr against the fraction: all methods in one panel, then each beside random, if that is one of them."""
-    words = "CIDEr x 100 against the percentage of the training data kept, a line for each of: " + ", ".join(lines)
+def quality_charts(lines: Mapping[str, Line], quality: Quality) -> list[Chart]:
+    """Returns quality against fraction: all methods in one panel, then each beside random, if that is one of them."""
+    words = f"{quality.title} against the percentage of the training data kept, a line for each of: " + ", ".join(lines)
 
     def all_of_them(axes: Axes) -> None:
         for line in lines.values():
             _draw_quality(axes, line, series_name(line.place))
-        _label(axes, "kept, % of train", "CIDEr x 100")
+        _label(axes, "kept, % of train", quality.head)
         axes.xaxis.set_major_locator(MaxNLocator(6))
 
     def beside(line: Line) -> Callable[[Axes], None]:
@@ -89,7 +90,7 @@ def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
         Chart(
             "quality",
             "Quality against fraction",
-            "Mean CIDEr x 100 over seeds and test images; bands are 95 % intervals for new seeds and images.",
+            f"Mean {quality.words} over seeds and test images; bands are 95 % intervals for new seeds and images.",
             [Panel("", words, all_of_them)],
             **_series(lines),
         )
@@ -97,16 +98,17 @@ def quality_charts(lines: Mapping[str, Line]) -> list[Chart]:
     several = {name: line for name, line in lines.items() if len(line.quality) > 1}
     if len(several) > 1:
         panels = [
-            Panel(name, f"{name}: CIDEr x 100 against fraction. {_said(line)}", beside(line))
+            Panel(name, f"{name}: {quality.words} against fraction. {_said(line)}", beside(line))
             for name, line in several.items()
         ]
-        note = f"CIDEr x 100 (up) against the percentage kept (across), all on one scale, with 95 % intervals.{against}"
+        up = f"{quality.title} (up)"
+        note = f"{up} against the percentage kept (across), all on one scale, with 95 % intervals.{against}"
         charts.append(Chart("quality_each", "Each method by itself", note, panels, _SMALL))
     return charts
 
 
-def cost_chart(lines: Mapping[str, Line]) -> Chart:
-    """Returns CIDEr against the minutes of scoring and training."""
+def cost_chart(lines: Mapping[str, Line], quality: Quality) -> Chart:
+    """Returns quality against the minutes of scoring and training."""
 
     def draw(axes: Axes) -> None:
         for line in lines.values():
@@ -118,7 +120,7 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
             style, gid = line.style, series_name(line.place)
             axes.plot(minutes, values, **_of_line(style), gid=gid)
             axes.vlines(minutes, *ends, color=style.colour, linewidth=1, alpha=0.5, gid=gid)
-        _label(axes, "minutes: features, scoring and training", "CIDEr x 100")
+        _label(axes, "minutes: features, scoring and training", quality.head)
         axes.set_xlim(left=0)
 
     return Chart(
@@ -126,15 +128,16 @@ def cost_chart(lines: Mapping[str, Line]) -> Chart:
         "Quality against total cost",
         "A point is a fraction, from the smallest on. Scoring is charged in full to each cell, as if no other shared "
         "it; a method whose line lies to the right of and below another's costs more than it saves.",
-        [Panel("", "CIDEr x 100 against the minutes that scoring and training took", draw)],
+        [Panel("", f"{quality.title} against the minutes that scoring and training took", draw)],
         **_series(lines),
     )
 
 
-def curve_charts(lines: Mapping[str, Line]) -> list[Chart]:
-    """Returns the validation CIDEr and the training loss by epoch, a panel for each fraction that has them."""
+def curve_charts(lines: Mapping[str, Line], quality: Quality) -> list[Chart]:
+    """Returns the validation score and the training loss by epoch, a panel for each fraction that has them."""
     found = []
-    for name, title, factor in (("val_CIDEr", "Validation CIDEr x 100", 100), ("loss", "Training loss", 1)):
+    validated = (f"val_{quality.name}", f"Validation {quality.words}", 100)
+    for name, title, factor in (validated, ("loss", "Training loss", 1)):
         fractions = sorted({at for line in lines.values() for at, curves in line.curves.items() if name in curves})
         panels = [_curves(lines, fraction, name, title, factor) for fraction in fractions]
         note = "The mean over seeds, by epoch."

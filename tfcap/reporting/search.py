@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tfcap.files import atomic_file
 from tfcap.reporting.palette import COLOURS
+from tfcap.reporting.quality import Quality
 from tfcap.reporting.tables import aligned
 
 _SHOWN = 10  # trials in the table
@@ -26,8 +27,8 @@ class TrialFound:
     """What one finished trial tried and found.
 
     Attributes:
-      value: its best validation CIDEr; None where it was stopped.
-      validations: CIDEr at each validation.
+      value: its best validation score; None where it was stopped.
+      validations: the score at each validation.
       reason: why it was stopped, or "".
     """
 
@@ -39,15 +40,15 @@ class TrialFound:
 
     @property
     def seen(self) -> float | None:
-        """The best validation CIDEr as far as it went; None before a validation."""
+        """The best validation score as far as it went; None before a validation."""
         return self.value if self.value is not None else max(self.validations, default=None)
 
 
-def search_table(found: Sequence[TrialFound]) -> str:
-    """Returns the best trials, the best first, with validation CIDEr x 100 and what they tried."""
+def search_table(found: Sequence[TrialFound], quality: Quality) -> str:
+    """Returns the best trials, the best first, with their validation score x 100 and what they tried."""
     done = sorted((one for one in found if one.value is not None), key=lambda one: (-(one.value or 0), one.number))
     names = list(found[0].params) if found else []
-    rows = [["trial", "val CIDEr x 100", *names]]
+    rows = [["trial", f"val {quality.head}", *names]]
     rows += [
         [str(one.number), f"{100 * (one.value or 0):.1f}", *(_word(one.params[name]) for name in names)]
         for one in done[:_SHOWN]
@@ -63,12 +64,15 @@ def _word(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def search_chart(path: str | os.PathLike[str], found: Sequence[TrialFound], logarithmic: Collection[str] = ()) -> None:
-    """Writes a PNG: validation CIDEr x 100 of each trial with the best so far, and against each flag that was tried.
+def search_chart(
+    path: str | os.PathLike[str], found: Sequence[TrialFound], quality: Quality, logarithmic: Collection[str] = ()
+) -> None:
+    """Writes a PNG: validation scores x 100 of the trials with the best so far, and against each flag that was tried.
 
     A trial that was stopped stands, hollow, where its best validation was; one without a validation is not shown.
 
     Args:
+      quality: what was validated.
       logarithmic: the flags whose axes are logarithmic.
     """
     names = list(found[0].params) if found else []
@@ -83,6 +87,8 @@ def search_chart(path: str | os.PathLike[str], found: Sequence[TrialFound], loga
         _draw_slice(axes, name, shown, name in logarithmic)
     for axes in panels[1 + len(names) :]:
         axes.set_axis_off()
+    for axes in panels[: 1 + len(names)]:
+        axes.set_ylabel(f"validation {quality.head}")
     with atomic_file(path) as temporary:
         canvas.print_png(temporary)
 
@@ -129,7 +135,6 @@ def _draw_dots(axes: Axes, places: Sequence[float], shown: Sequence[TrialFound])
 def _settle(axes: Axes, title: str, below: str) -> None:
     axes.set_title(title, fontsize=11, loc="left", fontweight="bold")
     axes.set_xlabel(below)
-    axes.set_ylabel("validation CIDEr x 100")
     axes.grid(axis="y", color=COLOURS["line"][0], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

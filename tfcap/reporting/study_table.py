@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tfcap.reporting.quality import Quality
 from tfcap.reporting.tables import ABSENT, aligned
 
 _WIDTH = 120
@@ -20,11 +21,12 @@ _PROTOCOLS = {
 ByFraction = Mapping[str, Mapping[float, Any]]  # by method and fraction
 
 
-def study_table(found: ByFraction, differences: ByFraction | None = None, protocol: str = "") -> str:
-    """Returns CIDEr x 100 of each method at each fraction, as mean and half of its 95 % interval.
+def study_table(found: ByFraction, quality: Quality, differences: ByFraction | None = None, protocol: str = "") -> str:
+    """Returns the quality x 100 of each method at each fraction, as mean and half of its 95 % interval.
 
     Args:
       found: estimates with value, low, high and seeds.
+      quality: what they are of.
       differences: from the baseline, whose marks are set where they are significant.
       protocol: of all cells, where it is one: "equal epochs" or "equal steps".
     """
@@ -36,11 +38,11 @@ def study_table(found: ByFraction, differences: ByFraction | None = None, protoc
     seeds = sorted({estimate.seeds for row in found.values() for estimate in row.values()})
     counted = "1 seed" if seeds == [1] else f"{' or '.join(map(str, seeds))} seeds"
     note = f"mean over {counted} and all test images with 95 % intervals; * one seed"
-    return _with_legend(_lines("CIDEr x 100", words, str), note, *([_PROTOCOLS[protocol]] if protocol else []))
+    return _with_legend(_lines(quality.head, words, str), note, *([_PROTOCOLS[protocol]] if protocol else []))
 
 
 def difference_table(found: ByFraction) -> str:
-    """Returns CIDEr x 100 of each method less that of random, marked where that is significant.
+    """Returns the quality x 100 of each method less that of random, marked where that is significant.
 
     Args:
       found: differences with value, low, high, p, seeds and `significant`.
@@ -81,28 +83,42 @@ def cost_table(found: ByFraction) -> str:
     return _with_legend(_lines("cost in %", found, _cost_in_words), note)
 
 
+def pace_table(found: ByFraction) -> str:
+    """Returns the seconds that an epoch of what is kept takes, and how many times faster it is than one of all.
+
+    Args:
+      found: paces with seconds, seeds and times_faster, an estimate or None.
+    """
+    note = (
+        "seconds of training that go once through what is kept, validation left out; behind them how many times faster"
+        " that is than with all of the data, otherwise the same, with 95 % intervals; * one seed"
+    )
+    return _with_legend(_lines("epoch, s", found, _pace_in_words), note)
+
+
 def noise_table(found: Mapping[str, Mapping[float, float]]) -> str:
     """Returns the percentage of the kept examples that have wrong captions, by method and fraction."""
     lines = _lines("wrong, in %", found, lambda part: f"{100 * part:.1f}")
     return _with_legend(lines, "of the kept examples whose captions are known to be wrong")
 
 
-def plateau_note(rises: Mapping[str, float | None], limit: float) -> str:
-    """Returns whether the captioners that were trained on all of the data were near their plateau.
+def plateau_note(rises: Mapping[str, float | None], limit: float, quality: Quality) -> str:
+    """Returns whether the models that were trained on all of the data were near their plateau.
 
     Args:
-      rises: by method, the part by which the best validation CIDEr rose in the last third of training; None where
+      rises: by method, the part by which the best validation score rose in the last third of training; None where
         that is not known.
       limit: the greatest such part at which a training counts as near its plateau.
+      quality: that was validated.
     """
-    return _with_legend([], *(f"{method}: {plateau_in_words(rise, limit)}" for method, rise in rises.items()))
+    return _with_legend([], *(f"{method}: {plateau_in_words(rise, limit, quality)}" for method, rise in rises.items()))
 
 
-def plateau_in_words(rise: float | None, limit: float) -> str:
-    """Returns whether a captioner was near its plateau; the arguments are those of `plateau_note`."""
+def plateau_in_words(rise: float | None, limit: float, quality: Quality) -> str:
+    """Returns whether a training was near its plateau; the arguments are those of `plateau_note`."""
     if rise is None:
         return "not known whether it is near its plateau: too few validations during training are recorded"
-    words = f"the best validation CIDEr rose by {100 * rise:.1f} % in the last third of training"
+    words = f"the best validation {quality.name} rose by {100 * rise:.1f} % in the last third of training"
     if rise > limit:
         words += "; NOT near its plateau: more steps would help it, and what it lacks is not only data"
     return words
@@ -145,3 +161,11 @@ def _cost_in_words(part: Any) -> str:
         return f"{value:.0f}*" + (" !" if value > 100 else "")
     mark = " !" if low > 100 else " ?" if high > 100 else ""
     return f"{value:.0f} [{low:.0f}, {high:.0f}]{mark}"
+
+
+def _pace_in_words(pace: Any) -> str:
+    words = f"{pace.seconds:.3g}" + ("*" if pace.seeds == 1 else "")
+    if pace.times_faster is None:
+        return words
+    value, low, high = pace.times_faster.value, pace.times_faster.low, pace.times_faster.high
+    return f"{words} ({value:.1f}x" + ("" if math.isnan(low) else f" [{low:.1f}, {high:.1f}]") + ")"

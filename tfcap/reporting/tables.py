@@ -6,21 +6,25 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfcap.reporting.quality import ACCURACY
+
 WIDTH = 80
 ABSENT = "-"
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
-    """Returns the table of one run: every metric times 100 with its 95 % interval, then what the run cost.
+    """Returns the table of one run: every metric times 100 with its 95 % interval, classes, then what the run cost.
 
     Args:
         metrics: what metrics.json holds. A metric is a key whose value is `{"value", "low", "high"}`, or None
-            beside `<metric>_missing`, the reason. What a run did not measure may be absent or None.
+            beside `<metric>_missing`, the reason; `per_class` has one of each class, by name. What a run did not
+            measure may be absent or None.
     """
-    rows = [("metric", "x 100", "95 % interval")]
+    rows = [("metric", "%" if ACCURACY.name in metrics else "x 100", "95 % interval")]
     rows += [(name, *_times_100(metrics[name])) for name in metrics if _is_metric(name, metrics)]
     reasons = [_reason(name, metrics) for name in metrics if metrics[name] is None and f"{name}_missing" in metrics]
     lines = aligned(rows, "<><") + [line for reason in reasons for line in reason]
+    lines += _by_class(metrics.get("per_class", {}))
     costs = _costs(metrics)
     if costs:
         lines += ["", *aligned(costs, "<<")]
@@ -39,6 +43,12 @@ def _times_100(metric: Mapping[str, float | None] | None) -> tuple[str, str]:
     low, high = metric.get("low"), metric.get("high")
     interval = "" if low is None or high is None else f"[{100 * low:.1f}, {100 * high:.1f}]"
     return f"{100 * metric['value']:.1f}", interval
+
+
+def _by_class(metrics: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    """Returns the value of each class, without its interval, in few lines."""
+    words = ", ".join(f"{name} {_times_100(metric)[0]}" for name, metric in metrics.items())
+    return ["", *textwrap.wrap(f"by class: {words}", WIDTH, subsequent_indent="  ")] if metrics else []
 
 
 def _reason(name: str, metrics: Mapping[str, Any]) -> list[str]:
@@ -67,7 +77,7 @@ def _costs(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if speeds:
         rows.append(("speed", ", ".join(speeds)))
-    if metrics.get("tokenizer"):
+    if metrics.get("tokenizer") and ACCURACY.name not in metrics:  # classes are one word
         rows.append(("tokenizer", str(metrics["tokenizer"])))
     return rows
 

@@ -77,7 +77,7 @@
     return found;
   };
   const percent = (fraction) => `${Number((100 * fraction).toPrecision(6))} %`;
-  const shown = (score) => score.toFixed(1);
+  const shown = (score, verdicts) => verdicts.length ? verdicts[Number(score > 0)] : score.toFixed(1);
 
   const samplesOf = (part, samples, chosen, glyphs) => {
     const box = part.querySelector(".samples"), cards = box.querySelector(".cards"), more = box.querySelector(".more");
@@ -90,6 +90,8 @@
     fraction.value = String(below.length ? below[Math.floor((below.length - 1) / 2)] : 1);
     full.closest("label").hidden = !below.length || !fractions.includes(1);
     let pages = 1;
+    const words = samples.words;
+    const beside = words.verdicts.length ? "." : `; ${words.head} of each image beside its ${words.text}.`;
 
     const rowsOf = (picture) => picture.said.filter(([method, kept]) => {
       if (kept === 1 && below.length) return full.checked && (chosen(method) || samples.methods[method].split(" ").includes("full"));
@@ -119,11 +121,11 @@
           (fraction.value === "any" && kept < 1 ? `, ${percent(kept)}` : ""));
         name.scope = "row";
         body.append(element("tr", kept === 1 ? "full" : "", name, element("td", "", marked(samples.texts[text] || "(no words)", word)),
-          element("td", "number", shown(score))));
+          element("td", "number", shown(score, words.verdicts))));
       }
-      const heads = ["method", "caption", "CIDEr"].map((title) => { const made = element("th", "", title); made.scope = "col"; return made; });
+      const heads = ["method", words.text, words.verdicts.length ? "" : words.score].map((title) => { const made = element("th", "", title); made.scope = "col"; return made; });
       const table = element("table", "", element("thead", "", element("tr", "", ...heads)), body);
-      return element("article", "card", head, rows.length ? table : element("p", "note", "No chosen method has a caption here."));
+      return element("article", "card", head, rows.length ? table : element("p", "note", `No chosen method has a ${words.text} here.`));
     };
     const draw = () => {
       const word = search.value.trim().toLowerCase();
@@ -132,7 +134,7 @@
       cards.replaceChildren(...found.slice(0, pages * CARDS).map((one) => cardOf(one, word)));
       more.hidden = found.length <= pages * CARDS;
       box.querySelector(".count").textContent =
-        `${Math.min(found.length, pages * CARDS)} of ${found.length} pictures` + (word ? ` with “${word}”` : "") + "; CIDEr x 100 of each image beside its caption.";
+        `${Math.min(found.length, pages * CARDS)} of ${found.length} pictures` + (word ? ` with “${word}”` : "") + beside;
     };
     const afresh = () => { pages = 1; draw(); };
     for (const control of [search, fraction, sorting, full]) control.addEventListener("input", afresh);

@@ -1,0 +1,196 @@
+"""CIFAR-10: 60,000 pictures of 32 x 32 pixels, each of one of ten classes.
+
+Krizhevsky, "Learning multiple layers of features from tiny images", technical report, University of Toronto (2009).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Protocol
+
+import tfcap.quiet  # noqa: F401
+
+import numpy as np
+
+import tensorflow_datasets as tfds  # isort: skip
+
+from tfcap.errors import InputError
+from tfcap.settings import DataSettings
+from tfrecords_builder import cifar10_batches as batches
+from tfrecords_builder.archives import Folder, Zips, download
+from tfrecords_builder.captions_builder import CaptionsBuilder
+from tfrecords_builder.features import Example
+from tfrecords_builder.licences import Licence
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+_FOLDERS = ("train", "test")
+_HELD_OUT = 10  # one of so many pictures of each class in test is for validation
+
+
+class _Picture(NamedTuple):
+    """A picture by its place in the source: the number of its class, and its own among those of the class."""
+
+    label: int
+    place: int
+    name: str
+
+
+class _Source(Protocol):
+    """Pictures by their paths, FOLDER/CLASS/NAME."""
+
+    def names(self, folder: str) -> list[str]: ...
+
+    def read(self, name: str) -> bytes | None: ...
+
+
+class _Batches:
+    """The pictures of the original batches, by the paths that folders of classes would have."""
+
+    def __init__(self, read: Callable[[str], bytes]) -> None:
+        self._pixels: dict[str, dict[str, np.ndarray]] = {}
+        for split in _FOLDERS:
+            labels, pixels = batches.records_of(read, split)
+            for label, name in enumerate(CLASSES):
+                own = pixels[labels == label]
+                self._pixels[f"{split}/{name}"] = {f"{place:04d}.png": one for place, one in enumerate(own)}
+
+    def names(self, folder: str) -> list[str]:
+        return list(self._pixels[folder])
+
+    def read(self, name: str) -> bytes:
+        folder, _, file = name.rpartition("/")
+        return batches.as_png(self._pixels[folder][file])
+
+
+class Cifar10(CaptionsBuilder):
+    """Pictures of 32 x 32 pixels; the one caption of each is the name of its class, and truth/label its number.
+
+    Train is the official one, 50,000 pictures. Of the official 10,000 for test, 1,000 are validation, 100 of each
+    class, by which a checkpoint is picked, and 9,000 are test: train stays whole, and nothing is chosen by what is
+    reported. A hash of each picture's class and place decides, the same for every source.
+
+    The configuration says what it was built from: `original` has the published pixels, `class-folders` the files of a
+    copy as they are. Where those are JPEG, figures on them are not figures on the original.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}
+    HOMEPAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+    CITATION = (
+        "@techreport{krizhevsky2009learning, title={Learning multiple layers of features from tiny images},"
+        " author={Krizhevsky, Alex}, institution={University of Toronto}, year={2009}}"
+    )
+    LICENCE = Licence("None is stated on its page, which asks to cite the report.", url=HOMEPAGE)
+    SOURCE_LAYOUT = (
+        f"{batches.ARCHIVE_NAME}; a folder with it, or with {batches.BATCHES['train'][0]} and the other batches; or a"
+        " zip file or a folder with train/CLASS/NAME.jpg and test/CLASS/NAME.jpg (or .png)"
+    )
+
+    @classmethod
+    def config_name(cls, data: DataSettings) -> str:
+        """Returns `original`, or `class-folders` for pictures that somebody has stored anew."""
+        path = Path(data.source).expanduser()
+        anew = path.suffix.lower() == ".zip" or (data.source and any((path / name).is_dir() for name in _FOLDERS))
+        return "class-folders" if anew else "original"
+
+    @classmethod
+    def config_description(cls, data: DataSettings) -> str:
+        if cls.config_name(data) == "original":
+            return "From the original batches; pictures are PNG, and nothing of them is lost."
+        return "From pictures that somebody stored in a folder for each class, perhaps not without loss."
+
+    @classmethod
+    def extra_features(cls) -> Sequence[str]:
+        return ("truth/label",)
+
+    @classmethod
+    def check_source(cls, data: DataSettings) -> None:
+        path = Path(data.source).expanduser()
+        if not data.source:
+            return  # it is downloaded
+        if not path.exists():
+            raise InputError("--source is not there", received=data.source, expected=cls.SOURCE_LAYOUT)
+        if cls.config_name(data) == "original" and path.is_dir() and not _has_batches(path):
+            raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
+
+    def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
+        source: _Source = _Batches(self._batches(data)) if self.config_name(data) == "original" else self._folders(data)
+        found = {folder: self._pictures(source, folder) for folder in _FOLDERS}
+        held_out = _held_out(found["test"])
+        ids = {picture.name: number for number, picture in enumerate([*found["train"], *found["test"]])}
+        members = {
+            "train": found["train"],
+            "validation": [picture for picture in found["test"] if picture in held_out],
+            "test": [picture for picture in found["test"] if picture not in held_out],
+        }
+        self.totals = {split: len(pictures) for split, pictures in members.items()}
+        return {split: _read(source, pictures, ids) for split, pictures in members.items()}
+
+    def _folders(self, data: DataSettings) -> Zips | Folder:
+        path = Path(data.source).expanduser()
+        return Zips([path], downloaded=False) if path.is_file() else Folder(path)
+
+    def _batches(self, data: DataSettings) -> Callable[[str], bytes]:
+        """Returns what reads a batch by its name; downloads the archive where no source is named."""
+        if not data.source:
+            (path,), self.notes["archives"] = download(self.dl_manager, [batches.ARCHIVE], self.progress)
+            return batches.in_archive(path)
+        path = Path(data.source).expanduser()
+        if path.is_file():
+            return batches.in_archive(path)
+        archive, folder = path / batches.ARCHIVE_NAME, path / batches.FOLDER
+        return (
+            batches.in_archive(archive) if archive.is_file() else batches.in_folder(folder if folder.is_dir() else path)
+        )
+
+    def _pictures(self, source: _Source, folder: str) -> list[_Picture]:
+        """Returns the pictures of a folder, the first of each class, then the second of each: a part has all classes.
+
+        Raises:
+          InputError: a class has no picture.
+        """
+        pictures = []
+        for label, name in enumerate(CLASSES):
+            within = f"{folder}/{name}"
+            files = [file for file in source.names(within) if PurePosixPath(file).suffix.lower() in _SUFFIXES]
+            if not files:
+                raise InputError(
+                    "--source has no picture of a class",
+                    received=f"none in {within} of {self.data.source}",
+                    expected=self.SOURCE_LAYOUT,
+                )
+            pictures += [_Picture(label, place, f"{within}/{file}") for place, file in enumerate(files)]
+        return sorted(pictures, key=lambda picture: (picture.place, picture.label))
+
+
+def _has_batches(folder: Path) -> bool:
+    """Returns whether the folder holds the archive, or a batch of train, itself or in the archive's own folder."""
+    first = batches.BATCHES["train"][0]
+    places = (folder / batches.ARCHIVE_NAME, folder / first, folder / batches.FOLDER / first)
+    return any(path.is_file() for path in places)
+
+
+def _held_out(pictures: Sequence[_Picture]) -> set[_Picture]:
+    """Returns a tenth of each class, at least one picture, in the order of a hash."""
+    kept: set[_Picture] = set()
+    for label, name in enumerate(CLASSES):
+        own = [picture for picture in pictures if picture.label == label]
+        own.sort(key=lambda picture: hashlib.sha256(f"{name} {picture.place}".encode()).digest())
+        kept.update(own[: max(1, len(own) // _HELD_OUT)])
+    return kept
+
+
+def _read(source: _Source, pictures: Sequence[_Picture], ids: Mapping[str, int]) -> Iterator[Example]:
+    for picture in pictures:
+        number = ids[picture.name]
+        yield Example(
+            number,
+            picture.name,
+            source.read(picture.name),
+            [CLASSES[picture.label]],
+            [number],
+            {"truth/label": picture.label},
+        )
