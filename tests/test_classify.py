@@ -125,13 +125,13 @@ def test_its_best_checkpoint_is_that_of_the_highest_accuracy_and_holds_the_movin
 
 SAID = {
     "dataset": "objects",
-    "scenes_size": 600,
+    "scenes_size": 1500,
     "model": "classifier",
-    "width": 4,
+    "width": 8,
     "batch_size": 32,
-    "epochs": 8,
+    "epochs": 6,
     "learning_rate": 0.005,
-    "validate_every": 4,
+    "validate_every": 3,
     "strategy": "single",
     "samples": 1,
     "eval_batch_size": 60,
@@ -175,15 +175,15 @@ def scenarios(data, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_each_scenario_ends_and_all_of_train_teaches_more_than_a_fifth(scenarios):
+def test_each_scenario_learns_and_all_of_train_teaches_the_most(scenarios):
     found = {name: _json(run / "metrics.json") for name, run in scenarios.items()}
     assert {name: one["examples_kept"] for name, one in found.items()} == {
-        "full": 480,
-        **dict.fromkeys(("kept", "varied", "taught"), 96),
+        "full": 1200,
+        **dict.fromkeys(("kept", "varied", "taught"), 240),
     }
     accuracy = {name: one["accuracy"]["value"] for name, one in found.items()}
-    assert accuracy["full"] > 0.6 and accuracy["full"] > accuracy["kept"]
-    assert min(accuracy.values()) > 0.2  # a tenth is chance
+    assert accuracy["full"] > 0.4 and accuracy["full"] == max(accuracy.values())
+    assert min(accuracy.values()) > 0.15, accuracy  # a tenth is chance
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ def test_the_kept_are_the_same_in_all_and_of_each_class_as_many(scenarios, data)
     masks = [Mask.load(scenarios[name] / "masks", "k_means-0.2", train) for name in ("kept", "varied", "taught")]
     assert masks[0].ids.tolist() == masks[1].ids.tolist() == masks[2].ids.tolist()
     counts = np.bincount(train.truth("label")[masks[0].positions], minlength=10)
-    assert counts.sum() == 96 and np.ptp(counts) <= 1
+    assert counts.tolist() == [24] * 10
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def _results(run):
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_student_killed_while_its_teacher_or_it_itself_trains_ends_as_one_that_was_not(data, tmp_path):
-    said = {**SCENARIOS["taught"], "proxy_epochs": 2, "epochs": 3, "checkpoint_every": 1, "width": 1}
+    said = {**SCENARIOS["taught"], "proxy_epochs": 1, "epochs": 1, "checkpoint_every": 1, "width": 1}
     flags = [*_flags(said), "--noexport"]
     whole, killed = (_beside(tmp_path / name, data) for name in ("whole", "killed"))
     killing.complete(whole, flags)
