@@ -111,8 +111,23 @@ def test_the_four_scenarios_of_s5_stand_beside_their_accuracies(tmp_path):
         "the same with knowledge distillation too": (70.21, pytest.approx(52)),
         "an epoch of 500 a class, beside one of all 50,000": (8.0, pytest.approx(8)),
     }
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("original", "here the pixels are the same"),
+        ("class-folders", "files that somebody stored anew, perhaps as JPEG"),
+        (None, "those of --source"),
+    ],
+)
+def test_what_differs_from_s5_is_said(tmp_path, config, words):
+    place = _of_classes(tmp_path / "s5.json")
+    cells = json.loads(place.read_text())["cells"]
+    known = {} if config is None else {"data_set": {"config": config, "version": "1.0.0"}}
+    place.write_text(json.dumps({"cells": {name: {**cell, **known} for name, cell in cells.items()}}))
     compared, _ = published_tables(Found(parts_of([str(place)])[0]))
-    assert "published on the original pixels" in compared.note and "the width is 8." in compared.note
+    assert words in compared.note and "width 64" in compared.note and "the width is 8." in compared.note
 
 
 @pytest.mark.parametrize("changed", [{"fraction": 0.2}, {"class_balanced": False}, {"limit": 1000}])

@@ -169,6 +169,7 @@ def _run(path: Path) -> _Run:
         "metrics": metrics,
         "per_image": read_json(path / "per_image.json"),
         "finished": described.get("started"),
+        "data_set": described.get("data_set", {}),
         "git_commit": described.get("git_commit"),
         "versions": described.get("versions", {}),
     }
