@@ -14,6 +14,11 @@ BLEU = {"BLEU-1": {"value": 0.02, "low": 0.01, "high": 0.03}}
 RECIPES = {"dataset": "food_recipes", "seed": 0, "split": "test", "limit": 0}
 
 
+def _note(place):
+    compared, _ = published_tables(Found(parts_of([str(place)])[0]))
+    return compared.note
+
+
 def _rows(*places):
     (part,) = parts_of([*map(str, places)])
     compared, others = published_tables(Found(part))
@@ -126,8 +131,8 @@ def test_what_differs_from_s5_is_said(tmp_path, config, words):
     cells = json.loads(place.read_text())["cells"]
     known = {} if config is None else {"data_set": {"config": config, "version": "1.0.0"}}
     place.write_text(json.dumps({"cells": {name: {**cell, **known} for name, cell in cells.items()}}))
-    compared, _ = published_tables(Found(parts_of([str(place)])[0]))
-    assert words in compared.note and "width 64" in compared.note and "the width is 8." in compared.note
+    note = _note(place)
+    assert words in note and "width 64" in note and "the width is 8." in note
 
 
 @pytest.mark.parametrize("changed", [{"fraction": 0.2}, {"class_balanced": False}, {"limit": 1000}])
@@ -143,3 +148,13 @@ def test_figures_of_captions_are_not_beside_accuracies(tmp_path):
     cells["augmented"]["choices"] = cells["coreset"]["choices"] = {**cells["full"]["choices"], "fraction": 0.25}
     place.write_text(json.dumps({"cells": cells}))
     assert not [name for name in _rows(place) if "gradient_norm" in name]
+
+
+def test_the_configuration_of_the_data_is_read_from_the_folders_of_older_studies(tmp_path):
+    place = _of_classes(tmp_path / "study.json")
+    (tmp_path / "runs" / "full").mkdir(parents=True)
+    described = {"data_set": {"config": "original", "version": "1.0.0"}}
+    (tmp_path / "runs" / "full" / "experiment.json").write_text(json.dumps(described))
+    (part,) = parts_of([str(tmp_path)])
+    assert [cell.get("data_set") for cell in part.cells.values()] == [described["data_set"], None, None, None]
+    assert "are the same" not in _note(place) and "are those of --source, which may" in _note(place)
