@@ -344,6 +344,7 @@ class Study:
             f"val_{name}": history[f"val_{name}"],
             "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "data_set": described.get("data_set", {}),
             "git_commit": described["git_commit"],
             "versions": described["versions"],
             "processor": run_folder.processor(),
