@@ -51,8 +51,10 @@ class _Batches:
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._pixels: dict[str, dict[str, np.ndarray]] = {}
+        self.digests: dict[str, str] = {}  # SHA-256 of each batch
         for split in _FOLDERS:
-            labels, pixels = batches.records_of(read, split)
+            labels, pixels, digests = batches.records_of(read, split)
+            self.digests |= digests
             for label, name in enumerate(CLASSES):
                 own = pixels[labels == label]
                 self._pixels[f"{split}/{name}"] = {f"{place:04d}.png": one for place, one in enumerate(own)}
@@ -117,7 +119,11 @@ class Cifar10(CaptionsBuilder):
             raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
-        source: _Source = _Batches(self._batches(data)) if self.config_name(data) == "original" else self._folders(data)
+        if self.config_name(data) == "original":
+            source: _Source = original = _Batches(self._batches(data))
+            self.notes["batches_sha256"] = original.digests
+        else:
+            source = self._folders(data)
         found = {folder: self._pictures(source, folder) for folder in _FOLDERS}
         held_out = _held_out(found["test"])
         ids = {picture.name: number for number, picture in enumerate([*found["train"], *found["test"]])}

@@ -82,6 +82,8 @@ def test_a_record_of_a_batch_is_its_picture_and_the_name_of_its_class(batches, t
     for channel in range(3):
         expected = second[1 + 1024 * channel : 1 + 1024 * (channel + 1)].reshape(32, 32)
         np.testing.assert_array_equal(found[..., channel], expected)
+    digests = json.loads((folder / "tfcap.json").read_text())["batches_sha256"]
+    assert digests == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in batches.iterdir()}
     assert records["train"].captions[11] == ["automobile"] and int(records["train"].truth("label")[11]) == 1
 
 
