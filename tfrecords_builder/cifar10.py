@@ -119,11 +119,7 @@ class Cifar10(CaptionsBuilder):
             raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
-        if self.config_name(data) == "original":
-            source: _Source = original = _Batches(self._batches(data))
-            self.notes["batches_sha256"] = original.digests
-        else:
-            source = self._folders(data)
+        source = self._source(data)
         found = {folder: self._pictures(source, folder) for folder in _FOLDERS}
         held_out = _held_out(found["test"])
         ids = {picture.name: number for number, picture in enumerate([*found["train"], *found["test"]])}
@@ -135,7 +131,11 @@ class Cifar10(CaptionsBuilder):
         self.totals = {split: len(pictures) for split, pictures in members.items()}
         return {split: _read(source, pictures, ids) for split, pictures in members.items()}
 
-    def _folders(self, data: DataSettings) -> Zips | Folder:
+    def _source(self, data: DataSettings) -> _Source:
+        if self.config_name(data) == "original":
+            original = _Batches(self._batches(data))
+            self.notes["batches_sha256"] = original.digests
+            return original
         path = Path(data.source).expanduser()
         return Zips([path], downloaded=False) if path.is_file() else Folder(path)
 
