@@ -2,14 +2,14 @@
 
 HELP = {
     "dataset": "The data set; distilled:DIR is what tfcap.distill left in the folder DIR.",
-    "source": "Folder with the source images and captions; scenes needs none.",
+    "source": "Folder with the source images and captions, or of cifar10 the file; scenes and objects need none.",
     "data_dir": "Folder under which data sets are built as TFRecords, and feature caches are kept.",
     "coco_split": "Which split of COCO: official (train2017 against val2017), karpathy (needs --karpathy_json),"
     " or val2017 (the 5,000 images of val2017, 0.8/0.1/0.1).",
     "karpathy_json": "The file of Karpathy's split: dataset_coco.json, or dataset_flickr30k.json, which may also lie in"
     " --source.",
-    "scenes_size": "How many scenes are rendered, 0.8/0.1/0.1 of them for train, validation and test.",
-    "scenes_seed": "Seed of the rendered scenes.",
+    "scenes_size": "How many scenes or objects are rendered, 0.8/0.1/0.1 of them for train, validation and test.",
+    "scenes_seed": "Seed of the rendered scenes or objects.",
     "recipes_seed": "Seed of the split of food_recipes, 0.8/0.1/0.1.",
     "resize_shorter_side": "Resizes larger images once, when building, to this shorter side.",
     "shards": "TFRecord files a split.",

@@ -111,7 +111,9 @@ def _source_in_words(source: str) -> str:
     """Returns where the pictures came from, without the machine's own folders."""
     if not source:
         return "no other source"
-    return f"<{source}>" if _is_address(source) else f"the folder `{Path(source).name}`"
+    if _is_address(source):
+        return f"<{source}>"
+    return f"the {'file' if Path(source).is_file() else 'folder'} `{Path(source).name}`"
 
 
 def _row(split: str, found: Mapping[str, Any]) -> tuple[Any, ...]:

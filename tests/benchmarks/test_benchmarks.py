@@ -36,6 +36,9 @@ PROMISES = {
         },
         "scenes": ["xla_over_graph"],
     },
+    "knowledge": {
+        "width_4": ["plain_tfcap_over_plain_torch", "taught_tfcap_over_taught_torch", "taught_tfcap_over_plain_tfcap"],
+    },
     "tracking": {
         f"tokens_{tokens}": [
             f"{name}_{compiler}_over_untracked_{compiler}"

@@ -45,6 +45,7 @@ ROWS = {
     "vit_gpt2": Row(SMALL, rate=3e-3),
     "git": Row(SMALL, rate=3e-3),
     "vit_llama": Row(PREFIX, rate=3e-3),
+    "classifier": Row({"width": 8, "norm": "group"}, steps=60),
 }
 
 SIZE, B = 32, 4
@@ -53,16 +54,26 @@ TOKENIZER = WordTokenizer.fit(TEXTS, min_count=1, max_tokens=10)
 V, T = len(TOKENIZER), TOKENIZER.max_tokens
 IMAGES = np.random.default_rng(0).integers(0, 256, [B, SIZE, SIZE, 3]).astype(np.uint8)
 TOKENS = TOKENIZER.encode(TEXTS)
+CLASSES = np.array([[2], [0], [3], [1]], np.int32)
 
 SLOW = ("clip_gpt2 with an MLP", "clip_gpt2 with a transformer")  # their mappers have tests of their own
 every = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ROWS]
 )
+# Of words that come after one another, which a classifier's one word does not; it is generated in tests/models.
+every_of_words = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in ROWS if name != "classifier"],
+)
+
+
+def _words(name: str) -> int:
+    return len(CLASSES) if name == "classifier" else V
 
 
 def _make(name: str, **changes: Any) -> Captioner:
     row = {**ROWS[name].settings, "model": name.split()[0], "image_size": SIZE, **changes}
-    return build_captioner(Settings().replace(**row).resolve(), V)
+    return build_captioner(Settings().replace(**row).resolve(), _words(name))
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +82,15 @@ def made():
     return {name: _make(name) for name in ROWS}
 
 
-def _inputs(**more: np.ndarray) -> dict[str, tf.Tensor]:
-    batch = {"images": IMAGES, "tokens": TOKENS, "weights": np.ones(B, np.float32)}
+def _inputs(name: str = "", **more: np.ndarray) -> dict[str, tf.Tensor]:
+    tokens = CLASSES if name == "classifier" else TOKENS
+    batch = {"images": IMAGES, "tokens": tokens, "weights": np.ones(B, np.float32)}
     return {key: tf.constant(value) for key, value in {**batch, **more}.items()}
+
+
+def _predicted(name: str) -> np.ndarray:
+    """Returns the tokens that have a loss, PAD where there is none."""
+    return CLASSES if name == "classifier" else TOKENS[:, 1:]
 
 
 def test_every_registered_captioner_has_a_row():
@@ -83,11 +100,11 @@ def test_every_registered_captioner_has_a_row():
 
 @every
 def test_losses_are_finite_masked_and_near_those_of_guessing(made, name):
-    losses, mask = made[name](_inputs())
-    assert losses.shape == mask.shape == (B, T - 1) and losses.dtype == mask.dtype == tf.float32
-    np.testing.assert_array_equal(mask, (TOKENS[:, 1:] != PAD).astype(np.float32))
-    assert np.isfinite(losses).all() and np.asarray(losses)[np.asarray(mask) == 0].max() == 0
-    assert float(tf.reduce_sum(losses) / tf.reduce_sum(mask)) == pytest.approx(np.log(V), rel=0.5)
+    losses, mask = made[name](_inputs(name))
+    assert losses.shape == mask.shape == _predicted(name).shape and losses.dtype == mask.dtype == tf.float32
+    np.testing.assert_array_equal(mask, (_predicted(name) != PAD).astype(np.float32))
+    assert np.isfinite(losses).all() and not np.any(np.asarray(losses)[np.asarray(mask) == 0])
+    assert float(tf.reduce_sum(losses) / tf.reduce_sum(mask)) == pytest.approx(np.log(_words(name)), rel=0.5)
 
 
 @every
@@ -95,14 +112,14 @@ def test_losses_of_images_equal_those_of_their_features(made, name):
     model = made[name]
     features = model.encode(tf.constant(IMAGES))
     assert features.shape[0] == B and features.dtype == tf.float32
-    inputs = _inputs()
+    inputs = _inputs(name)
     expected, _ = model(inputs)
     del inputs["images"]
     found, _ = model({**inputs, "features": features})
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@every
+@every_of_words
 def test_a_token_s_loss_does_not_see_the_tokens_after_it(made, name):
     changed = TOKENS.copy()
     changed[:, 4:] = 5
@@ -114,11 +131,11 @@ def test_a_token_s_loss_does_not_see_the_tokens_after_it(made, name):
 
 @every
 def test_losses_depend_on_the_image(made, name):
-    losses = [np.asarray(made[name](_inputs(images=images))[0]) for images in (IMAGES, IMAGES[::-1].copy())]
+    losses = [np.asarray(made[name](_inputs(name, images=images))[0]) for images in (IMAGES, IMAGES[::-1].copy())]
     assert np.abs(losses[0] - losses[1]).max() > 1e-4
 
 
-@every
+@every_of_words
 def test_the_logits_are_what_the_logits_layer_returns(made, name, monkeypatch):
     model, returned = made[name], []
     call = type(model.logits_layer).__call__
@@ -134,7 +151,7 @@ def test_the_logits_are_what_the_logits_layer_returns(made, name, monkeypatch):
     np.testing.assert_array_equal(logits, returned[-1])
 
 
-@every
+@every_of_words
 def test_several_captions_an_image_equal_as_many_images(made, name):
     grouped = np.stack([TOKENS, TOKENS[::-1]], axis=1)
     found, mask = made[name](_inputs(tokens=grouped))
@@ -144,7 +161,7 @@ def test_several_captions_an_image_equal_as_many_images(made, name):
         np.testing.assert_allclose(found[:, caption], expected, atol=1e-5)
 
 
-@every
+@every_of_words
 def test_decoding_agrees_with_teacher_forcing(made, name):
     """A step's log-probabilities are those that the losses of the same tokens are made of."""
     model = made[name]
@@ -158,7 +175,7 @@ def test_decoding_agrees_with_teacher_forcing(made, name):
         np.testing.assert_allclose(expected[present], losses[:, t][present], atol=1e-4)
 
 
-@every
+@every_of_words
 def test_the_captions_of_an_image_share_what_is_the_image_s(made, name):
     """Several of each image get the logits that each gets with an image of its own, however large the image is."""
     model, several = made[name], 3
@@ -176,7 +193,7 @@ def test_the_captions_of_an_image_share_what_is_the_image_s(made, name):
         assert [part.shape for part in larger.changing] == [part.shape for part in model.start(features).changing]
 
 
-@every
+@every_of_words
 @pytest.mark.parametrize("beams", [1, 3])
 def test_generated_captions_are_tokens_from_begin_to_end(made, name, beams):
     model = made[name]
@@ -191,7 +208,7 @@ def test_generated_captions_are_tokens_from_begin_to_end(made, name, beams):
         assert not np.isin(row[1:], [BEGIN, UNKNOWN]).any() and row.max() < V
 
 
-@every
+@every_of_words
 def test_a_score_is_the_caption_s_mean_log_probability(made, name):
     model = made[name]
     features = model.encode(tf.constant(IMAGES))
@@ -212,9 +229,9 @@ def test_the_gradient_reaches_every_trainable_variable(made, name):
     model = made[name]
     compute = loss_and_gradients(model, xla=False, training=False)
     loss, tokens, gradients, _ = compute(
-        values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs()
+        values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs(name)
     )
-    assert float(tokens) == (TOKENS[:, 1:] != PAD).sum() and np.isfinite(float(loss))
+    assert float(tokens) == (_predicted(name) != PAD).sum() and np.isfinite(float(loss))
     assert len(gradients) == len(model.trainable_variables) > 0
     for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
         assert gradient.shape == variable.shape and np.isfinite(gradient).all(), variable.path
@@ -224,7 +241,7 @@ def test_the_gradient_reaches_every_trainable_variable(made, name):
 @every
 def test_xla_changes_neither_loss_nor_gradient(made, name):
     model = made[name]
-    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs()
+    values = values_of(model.trainable_variables), values_of(model.non_trainable_variables), _inputs(name)
     plain = loss_and_gradients(model, xla=False, training=False)(*values)
     compiled = loss_and_gradients(model, xla=True, training=False)(*values)
     assert float(compiled[0]) == pytest.approx(float(plain[0]), rel=1e-5)
@@ -239,8 +256,8 @@ def test_weight_0_leaves_an_example_out(made, name):
     model = made[name]
     compute = loss_and_gradients(model, xla=False, training=False)
     values = values_of(model.trainable_variables), values_of(model.non_trainable_variables)
-    masked = compute(*values, _inputs(weights=np.array([1, 1, 0, 0], np.float32)))
-    alone = compute(*values, {key: value[:2] for key, value in _inputs().items()})
+    masked = compute(*values, _inputs(name, weights=np.array([1, 1, 0, 0], np.float32)))
+    alone = compute(*values, {key: value[:2] for key, value in _inputs(name).items()})
     assert float(masked[0]) == pytest.approx(float(alone[0]), rel=1e-5)
     assert float(masked[1]) == float(alone[1])
     for ours, theirs in zip(masked[2], alone[2], strict=True):
@@ -265,11 +282,14 @@ def test_it_learns_four_captions_by_heart(name):
     step = train_step(model, optimizer, seed=0, clip_norm=1.0, xla=False, strategy=strategy)
     first, last = (), ()
     for number in range(ROWS[name].steps):
-        last = [float(value) for value in step(_inputs(), tf.constant(number))]
+        last = [float(value) for value in step(_inputs(name), tf.constant(number))]
         first = first or last
     assert last[0] < 0.2 * first[0]
     for beams in (1, 3):
         tokens, _ = model.generate(model.encode(tf.constant(IMAGES)), T, Decoding(beams=beams))
-        assert TOKENIZER.decode(np.asarray(tokens)) == TEXTS
+        if name == "classifier":
+            np.testing.assert_array_equal(tokens, CLASSES)
+        else:
+            assert TOKENIZER.decode(np.asarray(tokens)) == TEXTS
     drawn = [v for v in model.non_trainable_variables if v.path.endswith(STATE)]
     assert all(not np.any(variable.numpy()) for variable in drawn)  # a step leaves no random state behind

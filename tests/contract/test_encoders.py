@@ -31,6 +31,7 @@ ROWS: dict[str, str | Callable[..., str]] = {
     "git_vit": lambda folder: str(write_git(folder, image_size=SIZE)),
     "nf_resnet50": "none",
     "nf_resnet_small": "none",
+    "resnet18_cifar": "none",
 }
 SLOW = {"resnet50", "nf_resnet50"}
 

@@ -27,7 +27,7 @@ def evaluate(references: Mapping[int, Sequence[str]], predictions: Mapping[int, 
       The evaluation, in the order of `references`: `accuracy` and, by class, `per_class`.
 
     Raises:
-      InputError: no images, ids that differ, or an image with several classes.
+      InputError: no images, ids that differ, or an image that is not of one class.
     """
     if not references or references.keys() != predictions.keys():
         raise InputError(
@@ -35,9 +35,9 @@ def evaluate(references: Mapping[int, Sequence[str]], predictions: Mapping[int, 
             received=f"{len(references)} classes and {len(predictions)} predictions",
             expected="the same images, at least one",
         )
-    several = [key for key, names in references.items() if len(names) != 1]
-    if several:
-        raise InputError(f"Image {several[0]!r} has several classes", received=repr(references[several[0]]))
+    others = [key for key, names in references.items() if len(names) != 1]
+    if others:
+        raise InputError(f"Image {others[0]!r} is not of one class", received=repr(references[others[0]]))
     truth = np.array([names[0] for names in references.values()])
     right = truth == np.array([predictions[key] for key in references])
     per_class = {name: _proportion(right[truth == name]) for name in sorted(set(truth.tolist()))}
