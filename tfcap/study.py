@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -311,7 +310,7 @@ class Study:
         teacher = self._teachers.get(cell.name)
         if teacher is None:
             return list(cell.arguments)
-        folder = os.path.relpath(self._run_dir(teacher).resolve())
+        folder = self._run_dir(teacher).resolve()
         return [f"--teacher={folder}" if word == f"--teacher={OWN_TEACHER}" else word for word in cell.arguments]
 
     def _drop_checkpoints(self, name: str) -> None:
