@@ -486,6 +486,7 @@ _MISTAKES = [
     ("match", {"start": "nothing"}, "Unknown --start. Received: 'nothing'. Expected: noise"),
     ("match", {"latest_start": 3}, "latest_start=3 --expert_span=1 --expert_epochs=3. Expected: .*at most"),
     ("experts", {"trains": "projections"}, "would stay random"),
+    ("experts", {"encoder": "resnet18_cifar"}, "batch normalisation moves statistics.*--encoder=resnet18_cifar"),
     ("experts", {"text_encoder": "bert"}, "A text encoder without weights.*--text_encoder=bert without"),
     ("study", {"sizes": "2,"}, "--sizes cannot be read. Received: '2,'. Expected: whole numbers from 1"),
     ("study", {"sizes": "0,2"}, "--sizes cannot be read"),

@@ -17,6 +17,7 @@ from tfcap.files import read_json
 from tfcap.scoring.tracking import tracking_of
 from tfcap.settings import Settings, TrainingSettings
 from tfcap.training import checkpoint
+from tfcap.training.knowledge import Student
 from tfcap.training.loop import Training
 from tfcap.training.strategy import connect
 
@@ -25,8 +26,20 @@ _RECORDS = 10
 TRACK = ("loss", "gradient_norm", "forgetting", "aum")
 
 
-def _training(folder, epochs=2, features=None, validate=None, log=None, track=(), kept=_RECORDS, steps=0, **values):
-    """Ten records in batches of four: three steps an epoch."""
+def _training(
+    folder,
+    epochs=2,
+    features=None,
+    validate=None,
+    log=None,
+    track=(),
+    kept=_RECORDS,
+    steps=0,
+    judged_by="val_CIDEr",
+    alpha=None,
+    **values,
+):
+    """Ten records in batches of four: three steps an epoch; with `alpha` also from a teacher."""
     records = ToyRecords(_RECORDS)
     tokenizer = WordTokenizer(["<pad>", "<begin>", "<end>", "<unk>", "word0", "word1", "and"], max_tokens=6)
     if features is None:
@@ -38,7 +51,9 @@ def _training(folder, epochs=2, features=None, validate=None, log=None, track=()
     replicas = connect(TrainingSettings(strategy="single"))
     model = captioner(dropout=0.3)
     tracking = tracking_of(track, model, settings.selection) if track else None
-    return Training(model, batches, settings, epochs, replicas, folder, validate, log, tracking=tracking, steps=steps)
+    objective = None if alpha is None else Student(model, captioner(seed=1), alpha=alpha, temperature=4.0)
+    named = {"tracking": tracking, "steps": steps, "judged_by": judged_by, "objective": objective}
+    return Training(model, batches, settings, epochs, replicas, folder, validate, log, **named)
 
 
 def _parameters(training):
@@ -60,6 +75,15 @@ def test_validation_picks_the_best_checkpoint(tmp_path):
     _training(tmp_path, epochs=4, validate=lambda: next(scores), validate_every=1).run()
     assert checkpoint.find(tmp_path, checkpoint.BEST).name == "step-00000006"
     assert checkpoint.find(tmp_path).name == "step-00000012"
+
+
+def test_accuracy_picks_it_where_training_is_judged_by_that(tmp_path):
+    scores = iter([{"val_loss": 1.0, "val_accuracy": value} for value in (0.5, 0.9, 0.1)])
+    judged = {"validate": lambda: next(scores), "validate_every": 1, "judged_by": "val_accuracy"}
+    progress = _training(tmp_path, epochs=3, **judged).run()
+    assert progress.best == 0.9 and progress.history["val_accuracy"] == [0.5, 0.9, 0.1]
+    assert checkpoint.find(tmp_path, checkpoint.BEST).name == "step-00000006"
+    assert "val_CIDEr" not in progress.history
 
 
 def test_so_many_steps_whatever_the_epochs_and_as_many_validations(tmp_path):
@@ -109,6 +133,27 @@ def test_an_interrupted_training_goes_on_where_it_was(tmp_path):
     np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
     for name in ("loss", "gradient_norm", "learning_rate"):
         assert resumed.progress.history[name] == whole.progress.history[name]
+
+
+def test_a_teacher_is_learned_from_and_nothing_of_it_is_kept(tmp_path):
+    """With alpha = 1 it says nothing, and training is that of the captions alone, dropout included."""
+    plain, silent, taught = (_training(tmp_path / str(alpha), alpha=alpha) for alpha in (None, 1.0, 0.1))
+    for training in (plain, silent, taught):
+        training.run()
+    np.testing.assert_allclose(_parameters(silent), _parameters(plain), rtol=1e-5, atol=1e-7)
+    assert np.abs(_parameters(taught) - _parameters(plain)).max() > 1e-3
+    stored = [load_file(checkpoint.find(tmp_path / alpha) / "state.safetensors") for alpha in ("None", "0.1")]
+    assert stored[0].keys() == stored[1].keys()
+
+
+def test_an_interrupted_student_goes_on_where_it_was(tmp_path):
+    whole = _training(tmp_path / "whole", alpha=0.1)
+    whole.run()
+    _stop(_training(tmp_path / "parts", checkpoint_every=1, alpha=0.1), 4)
+    resumed = _training(tmp_path / "parts", alpha=0.1)
+    assert resumed.progress.step == 4 and resumed.run().step == 6
+    np.testing.assert_array_equal(_parameters(resumed), _parameters(whole))
+    assert resumed.progress.history["loss"] == whole.progress.history["loss"]
 
 
 def test_an_interrupted_last_part_of_an_epoch_goes_on_where_it_was(tmp_path):

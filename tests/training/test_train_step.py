@@ -114,6 +114,12 @@ def test_two_replicas_take_the_step_of_one(two_replicas):
     np.testing.assert_allclose(two["parameters"], one["parameters"], atol=1e-5)
 
 
+def test_two_replicas_learn_from_a_teacher_as_one(two_replicas):
+    one, two = two_replicas["taught"]["1"], two_replicas["taught"]["2"]
+    np.testing.assert_allclose(two, one, atol=1e-5)
+    assert len(one) == 91 and not np.allclose(one, two_replicas["steps"]["1"]["parameters"], atol=1e-2)
+
+
 def test_the_norm_that_is_clipped_is_that_of_the_sum_over_replicas(two_replicas):
     """A first moment after one step is a tenth of the clipped gradient."""
     for found in two_replicas["steps"].values():

@@ -49,6 +49,26 @@ def _steps(replicas: Any) -> dict[str, Any]:
     return found
 
 
+def _taught(replicas: Any) -> list[float]:
+    """The parameters after two steps with a teacher."""
+    import numpy as np
+    import tensorflow as tf
+
+    from tests.training.toy import batch, captioner
+    from tfcap.training.knowledge import Student
+    from tfcap.training.step import SummedAdamW, train_step
+
+    with replicas.strategy.scope():
+        model = captioner()
+        both = Student(model, captioner(seed=1), alpha=0.1, temperature=4.0)
+        optimizer = SummedAdamW(0.1)
+        optimizer.build(model.trainable_variables)
+    step = train_step(both, optimizer, seed=0, clip_norm=CLIP_NORM, xla=False, strategy=replicas.strategy)
+    for number in range(2):
+        step(replicas.split(batch(4, seed=number)), tf.constant(number))
+    return np.concatenate([v.numpy().ravel() for v in model.trainable_variables]).tolist()
+
+
 def _moving_statistics(replicas: Any) -> list[list[list[float]]]:
     """What two steps make of the moving statistics, those of each replica one after the other: [steps, replicas, n]."""
     import numpy as np
@@ -146,6 +166,7 @@ def main() -> None:
         "tokens_by_half": [int(lengths[:2].sum()), int(lengths[2:].sum())],
         "split": _split_and_gather(two),
         "steps": {"1": _steps(one), "2": _steps(two)},
+        "taught": {"1": _taught(one), "2": _taught(two)},
         "moving_statistics": _moving_statistics(two),
         "dynamics": {
             f"{replicas.count} {xla}": _dynamics(replicas, bool(xla)) for replicas in (one, two) for xla in (0, 1)

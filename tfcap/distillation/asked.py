@@ -37,6 +37,12 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
     if asked.sets and verb != "evaluate":
         raise InputError("--sets names what is evaluated", received=f"{verb} --sets", expected="evaluate --sets=FOLDER")
     settings = Settings().replace(**said)
+    if settings.model.encoder == CIFAR_RESNET:
+        raise InputError(
+            "Experts and students are known by their parameters, beside which batch normalisation moves statistics",
+            received=f"--encoder={CIFAR_RESNET}",
+            expected="an encoder without it, such as nf_resnet_small",
+        )
     on_scenes = settings.data.dataset == "scenes"
     small = on_scenes and settings.model.encoder is None
     settings = settings.replace(
