@@ -18,7 +18,7 @@ HELP = {
     "min_word_count": "Rarer words become <unk>; 5 by itself, and 1 in a distilled set. Of no use with --tokenizer"
     " or --checkpoint.",
     "augment": "Augmentation of training images: crop takes a part of the enlarged picture, pad_crop one of the"
-    " picture with a margin of zeros, an eighth of its side wide (He et al. 2016 on CIFAR-10), flip mirrors every"
-    " second; needs --nofreeze_encoder.",
+    " picture with a margin of zeros, an eighth of its side wide (He et al. 2016 on CIFAR-10), flip mirrors each"
+    " with probability 1/2; needs --nofreeze_encoder.",
     "limit": "Takes only the first images of each split, for a trial.",
 }

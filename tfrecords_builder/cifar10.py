@@ -106,8 +106,16 @@ class Cifar10(CaptionsBuilder):
 
     @classmethod
     def config_name(cls, data: DataSettings) -> str:
-        """Returns `original`, or `class-folders` for a zip file or a folder that has no batches but train/ or test/."""
+        """Returns `original`, or `class-folders` for a zip file or a folder that has no batches but train/ or test/.
+
+        Where there is no source, or no more, it is the one that is built under --data_dir, if one is.
+        """
         path = Path(data.source).expanduser()
+        if not data.source or not path.exists():
+            found = Path(data.data_dir).expanduser() / cls.name
+            built = {name for name in ("original", "class-folders") if any(found.glob(f"{name}*/[0-9]*"))}
+            if len(built) == 1:
+                return built.pop()
         if not data.source or _has_batches(path):
             return "original"
         anew = path.suffix.lower() == ".zip" or any((path / name).is_dir() for name in _FOLDERS)

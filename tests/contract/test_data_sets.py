@@ -88,7 +88,7 @@ ROWS: dict[str, Callable[[Path], None] | dict[str, Any]] = {
     "objects": {"scenes_size": 30},
     "distilled": _distilled,
 }
-NAMED_BY_SOURCE = ("distilled", "cifar10")  # which of several such data sets is meant, --source alone says
+NAMED_BY_SOURCE = ("distilled",)  # which of several such data sets is meant, --source alone says
 every = pytest.mark.parametrize("name", ROWS)
 
 

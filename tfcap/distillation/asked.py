@@ -10,6 +10,7 @@ from typing import Any
 
 from tfcap import registry
 from tfcap.command_settings import DistillSettings
+from tfcap.effects import CIFAR_RESNET
 from tfcap.errors import InputError
 from tfcap.fields import several
 from tfcap.settings import Settings
@@ -42,6 +43,7 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
         encoder=settings.model.encoder or ("nf_resnet_small" if on_scenes else "resnet50"),
         image_size=settings.data.image_size or (64 if small else 224),
     )
+    _check_pictures(settings)
     if settings.model.encoder_weights is None:
         from_scratch = settings.model.encoder.startswith(("nf_resnet", "small_resnet"))
         settings = settings.replace(encoder_weights="none" if from_scratch else "imagenet")
@@ -55,6 +57,22 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
     _check(asked, has_weights)
     _check_words(asked, verb)
     return asked, settings
+
+
+def _check_pictures(settings: Settings) -> None:
+    """Raises InputError for pictures of classes, and for the encoder of classifiers."""
+    if settings.data.dataset in registry.OF_CLASSES:
+        raise InputError(
+            "Pictures of one class share their caption, so that none can be retrieved by it",
+            received=f"--dataset={settings.data.dataset}",
+            expected="a data set of captions",
+        )
+    if settings.model.encoder == CIFAR_RESNET:
+        raise InputError(
+            f"{CIFAR_RESNET} is the encoder of classifiers, whose batch normalisation distillation does not train",
+            received=f"--encoder={CIFAR_RESNET}",
+            expected="another encoder, such as nf_resnet_small",
+        )
 
 
 def _text_weights_beside(asked: DistillSettings) -> str:

@@ -12,9 +12,7 @@ from tfcap.reporting.exported_tables import Cell, Column, Interval, Table
 from tfcap.reporting.published import Figure, figures, studies
 from tfcap.reporting.quality import CIDER
 
-_LEFT_OUT = (
-    "The losses of S4 have nothing here to stand beside, since runs measure captions and no loss on the test images."
-)
+_LEFT_OUT = "The losses of S4 have nothing here to stand beside, since runs measure no loss on the test images."
 
 # The pixels of CIFAR-10, by the configuration of the data set.
 _PIXELS = {
@@ -59,7 +57,7 @@ def _of_cifar10(compared: list[Figure], found: Found, choices: Mapping[str, Mapp
     widths = ", ".join(str(width) for width in sorted({one["width"] for one in choices.values() if one.get("width")}))
     return (
         f" S5 was published on the original pixels, with a ResNet-18 of width 64; here the pixels are {pixels}, and "
-        f"the width is {widths or 'of another encoder'}."
+        f"the width is {widths or 'of another encoder'}; accuracy is of 9,000 of the 10,000 test pictures."
     )
 
 
