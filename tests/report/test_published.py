@@ -132,7 +132,7 @@ def test_what_differs_from_s5_is_said(tmp_path, config, words):
     known = {} if config is None else {"data_set": {"config": config, "version": "1.0.0"}}
     place.write_text(json.dumps({"cells": {name: {**cell, **known} for name, cell in cells.items()}}))
     note = _note(place)
-    assert words in note and "width 64" in note and "the width is 8." in note
+    assert words in note and "width 64" in note and "the width is 8; accuracy is of 9,000" in note
 
 
 @pytest.mark.parametrize("changed", [{"fraction": 0.2}, {"class_balanced": False}, {"limit": 1000}])
