@@ -66,18 +66,12 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
 
 
 def _check_pictures(settings: Settings) -> None:
-    """Raises InputError for pictures of classes, and for the encoder of classifiers."""
+    """Raises InputError for pictures of classes."""
     if settings.data.dataset in registry.OF_CLASSES:
         raise InputError(
             "Pictures of one class share their caption, so that none can be retrieved by it",
             received=f"--dataset={settings.data.dataset}",
             expected="a data set of captions",
-        )
-    if settings.model.encoder == CIFAR_RESNET:
-        raise InputError(
-            f"{CIFAR_RESNET} is the encoder of classifiers, whose batch normalisation distillation does not train",
-            received=f"--encoder={CIFAR_RESNET}",
-            expected="another encoder, such as nf_resnet_small",
         )
 
 
