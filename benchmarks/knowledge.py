@@ -28,7 +28,7 @@ from benchmarks import measure
 from tfcap.models.build import build_captioner
 from tfcap.models.captioner import Captioner
 from tfcap.settings import Settings
-from tfcap.training.knowledge import Student
+from tfcap.training.knowledge import TaughtCaptioner
 from tfcap.training.loop import optimizer_of
 from tfcap.training.step import train_step
 
@@ -118,7 +118,7 @@ def _settings(width: int, seed: int) -> Settings:
 
 def _steps(model: Captioner, teacher: Captioner | None, batch: dict[str, np.ndarray]) -> Callable[[], float]:
     """Returns a function that does one training step and gives its loss."""
-    objective = Student(model, teacher, alpha=ALPHA, temperature=TEMPERATURE) if teacher is not None else model
+    objective = TaughtCaptioner(model, teacher, alpha=ALPHA, temperature=TEMPERATURE) if teacher is not None else model
     optimizer = optimizer_of(_settings(model.encoder.width // 8, 0).replace(warmup_fraction=0.0), 10**6)
     optimizer.build(model.trainable_variables)
     strategy = tf.distribute.get_strategy()

@@ -12,7 +12,7 @@ HELP = {
     "label_smoothing": "Probability mass spread over the vocabulary.",
     "knowledge_distillation": "Learns also from what a teacher makes of each picture (Hinton et al. 2015), the run of"
     " --teacher or, without one, the scoring captioner, trained on all of train: the loss is kd_alpha CE +"
-    " (1 - kd_alpha) T^2 KL.",
+    " (1 - kd_alpha) T^2 KL. The teacher has the student's architecture.",
     "kd_alpha": "Weight of the captions' own cross-entropy in --knowledge_distillation; 0.1 by itself.",
     "kd_temperature": "T, the temperature of teacher and student in --knowledge_distillation; 4 by itself.",
     "validate_every": "Epochs between validations; the last epoch always validates.",

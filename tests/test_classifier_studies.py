@@ -99,3 +99,13 @@ def test_single_runs_are_read_too(tmp_path):
 
 def test_a_cell_s_outcome_is_said_in_its_own_unit():
     assert (CIDER.said(0.5), ACCURACY.said(0.7123)) == ("CIDEr 50.0", "accuracy 71.2 %")
+
+
+def test_what_a_cell_found_is_kept_in_few_digits(tmp_path):
+    study = Study(tmp_path, cells_of(["--model=classifier", "--fraction=0.5"]), 1)
+    values = [1.0, 0.0, 1.0, 1.0] * (len(IMAGES) // 4)
+    write_run(tmp_path / "runs" / "only", study.cells[0].settings, values, ["bird"] * len(IMAGES))
+    assert study._finish(study.cells[0], 90.0) == "only: accuracy 75.0 %, 1.5 min"
+    text = (tmp_path / "study.json").read_text(encoding="utf-8")
+    assert '"per_image": {"accuracy": [1, 0, 1, 1, ' in text and '"val_accuracy": [null, 0.5, 0.5]' in text
+    assert "CIDEr" not in text

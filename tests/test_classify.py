@@ -20,7 +20,7 @@ from tfcap.selection.class_balanced import ClassBalanced
 from tfcap.selection.k_means import KMeansPrototypes
 from tfcap.settings import DataSettings, Settings
 from tfcap.training import checkpoint
-from tfcap.training.knowledge import Student
+from tfcap.training.knowledge import TaughtCaptioner
 from tfrecords_builder.objects import CLASSES
 
 TOY = {
@@ -104,7 +104,7 @@ def test_it_learns_from_that_teacher(prep):
     about = _json(prep.folder / "teacher.json")
     assert about["checkpoint"] == checkpoint.identity(path) and about["train_seconds"] > 0
     both = experiment._objective(prep, prep.new_captioner())
-    assert isinstance(both, Student) and (both.alpha, both.temperature) == (0.1, 4.0)
+    assert isinstance(both, TaughtCaptioner) and (both.alpha, both.temperature) == (0.1, 4.0)
     stored = load_file(path / "state.safetensors")
     kernel = next(name for name in stored if name.startswith("model/") and name.endswith("class_logits/kernel"))
     np.testing.assert_array_equal(both.teacher.class_logits.kernel, stored[kernel])

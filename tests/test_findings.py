@@ -5,7 +5,16 @@ import pytest
 from scipy import stats
 
 from tfcap.evaluation.comparisons import holm
-from tfcap.findings import against_random, common_protocol, estimates, late_rises, paces, reaching, relative_costs
+from tfcap.findings import (
+    against_random,
+    common_protocol,
+    estimates,
+    late_rises,
+    method_of,
+    paces,
+    reaching,
+    relative_costs,
+)
 
 
 def _cell(values, selector="random", fraction="0.5", seed="0", seconds=(1.0, 0.0, 0.0), **others):
@@ -110,6 +119,12 @@ def test_the_protocol_is_that_of_the_cells_that_keep_a_part():
     assert common_protocol({"a": epochs, "b": full}) == "equal epochs"
     assert common_protocol({"a": steps, "b": full}) == "equal steps"
     assert common_protocol({"a": epochs, "b": steps}) == common_protocol({"b": full}) == ""
+
+
+def test_a_method_s_name_says_what_its_values_do():
+    axes = {"selector": "k_means", "fraction": "0.1", "augment": "none", "knowledge_distillation": "true", "seed": "0"}
+    assert method_of(axes) == "k_means noaugment KD"
+    assert method_of({**axes, "augment": "crop", "knowledge_distillation": "false"}) == "k_means crop noKD"
 
 
 def test_an_epoch_s_time_is_of_what_is_kept_and_beside_all_the_data_otherwise_the_same():

@@ -275,6 +275,7 @@ TABLES = {  # of the reproduced studies, by the stem of the preset that has the 
     "s2_freezing": "flickr8k",
     "s2_decoders": "flickr8k",
     "s4_ratios": "scenes",
+    "s5_cifar10": "cifar10",
 }
 AT_HAND = {  # what a small preset's command names, since it is no part of the preset
     "s1_clip_gpt2_small": ["--tokenizer=GPT2"],

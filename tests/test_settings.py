@@ -435,7 +435,10 @@ def test_the_run_folder_is_named_after_what_was_asked():
         ({"proxy": "classifier"}, "do not score for each other.*--proxy=classifier --model=resnet50_lstm"),
         ({"model": "classifier", "proxy": "git"}, "do not score for each other.*--proxy=git --model=classifier"),
         ({"model": "classifier", "proxy": "vgg19_lstm"}, "do not score for each other.*--proxy=vgg19_lstm"),
-        ({"model": "classifier", "image_dropout": 0.5}, "The classifier has no dropout.*--image_dropout=0.5"),
+        (
+            {"model": "classifier", "image_dropout": 0.5},
+            "image_dropout would have no effect on a classifier.*--image_dropout=0.5",
+        ),
         ({"model": "classifier", "track": "loss, gradient_norm"}, "mixes the images.*--track=.*--norm=group"),
         ({"encoder": "resnet18_cifar", "track": "gradient_norm"}, "mixes the images.*--norm=group, or another signal"),
         (

@@ -120,10 +120,9 @@ def rule(settings: Settings, scoring_epochs: int | None = None) -> float:
     passes = kept * training.epochs + (0 if scoring_epochs is None else scoring_epochs + 1)
     frozen, encoder = settings.model.freeze_encoder, _encoder(settings)
     of_pass = _decoder(settings) + (0 if frozen else 3 * encoder)
-    if training.knowledge_distillation:
-        of_pass += encoder  # the teacher's forward pass
+    of_teacher = kept * training.epochs * encoder if training.knowledge_distillation else 0.0  # its forward passes
     features = encoder if frozen else 0.0
-    return _START + images * (passes * of_pass + features) / _CORE
+    return _START + images * (passes * of_pass + features + of_teacher) / _CORE
 
 
 def _encoder(settings: Settings) -> float:

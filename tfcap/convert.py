@@ -20,6 +20,7 @@ from tfcap.cards import card_of_run
 from tfcap.command_settings import ConvertSettings
 from tfcap.data.subwords import SubwordTokenizer
 from tfcap.errors import InputError
+from tfcap.evaluation.quality import ACCURACY
 from tfcap.files import atomic_folder, refusal_explained
 from tfcap.models.contents import FLAGS, check_same, contents_behind
 from tfcap.run_folder import HUB_CARD, contents_of, description_of
@@ -48,6 +49,10 @@ def convert(run: Path, out: Path) -> dict[str, object]:
         began with is not there any more.
     """
     settings, _ = description_of(run)
+    if settings.quality == ACCURACY:
+        raise InputError(
+            "A classifier has no form at Hugging Face here", received=f"--run={run}", expected="a captioner"
+        )
     tokenizer_folder = run / SubwordTokenizer.saved_as
     if not tokenizer_folder.is_dir():
         raise InputError(

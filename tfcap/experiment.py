@@ -31,10 +31,10 @@ from tfcap.selection import EMBEDDING, LABELS, SKETCHES, Signals, budget_of
 from tfcap.settings import Settings
 from tfcap.trackers import Trackers, check_installed
 from tfcap.training import checkpoint
-from tfcap.training.knowledge import Student
+from tfcap.training.knowledge import TaughtCaptioner
 from tfcap.validation import Validation
 
-# Told each validation's number, from 1, its CIDEr or accuracy, and whether it is the last; what it raises ends it all.
+# Told each validation's number, from 1, its CIDEr or accuracy, and if it is the last; what it raises ends training.
 Watch = Callable[[int, float, bool], None]
 
 
@@ -168,14 +168,14 @@ def train(prep: Preparation, mask: Mask, trackers: Trackers, watch: Watch | None
     prep.replicas.barrier()
 
 
-def _objective(prep: Preparation, model: Captioner) -> Student | None:
+def _objective(prep: Preparation, model: Captioner) -> TaughtCaptioner | None:
     """Returns the model with its teacher, trained where no earlier run has; None where it learns from data alone."""
     asked = prep.settings.training
     if not asked.knowledge_distillation:
         return None
     teacher = teaching_captioner(prep)
     with prep.replicas.strategy.scope():
-        return Student(model, teacher, alpha=asked.kd_alpha, temperature=asked.kd_temperature)
+        return TaughtCaptioner(model, teacher, alpha=asked.kd_alpha, temperature=asked.kd_temperature)
 
 
 def _budget(prep: Preparation) -> int:

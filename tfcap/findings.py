@@ -24,6 +24,12 @@ Cells = Mapping[str, Mapping[str, Any]]  # by name, what study.json holds of eac
 BASELINE, FULL = "random", "full"
 EPOCHS, STEPS = "equal epochs", "equal steps"  # what every fraction has as many of as all the data
 _SHARES = (0.95, 0.99)
+# What tables and charts call values that are long, or say nothing by themselves.
+_SHOWN = {
+    ("augment", "none"): "noaugment",
+    ("knowledge_distillation", "true"): "KD",
+    ("knowledge_distillation", "false"): "noKD",
+}
 _COSTS = ("train_seconds", "scoring_seconds", "teacher_seconds", "features_seconds")
 
 
@@ -268,7 +274,8 @@ def _stacked(by_seed: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def method_of(axes: Mapping[str, str]) -> str:
     """Returns the name of what a cell tries: its values on all axes but the fraction's and the seed's."""
-    words = [word_of(name, value) for name, value in axes.items() if name not in ("seed", "fraction")]
+    shown = [(name, value) for name, value in axes.items() if name not in ("seed", "fraction")]
+    words = [_SHOWN.get((name, value)) or word_of(name, value) for name, value in shown]
     return " ".join(words) or "all cells"
 
 

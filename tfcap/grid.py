@@ -28,6 +28,8 @@ OF_SELECTION = (
     *(one.name for one in dataclasses.fields(SelectionSettings) if one.name not in ("fraction", "level")),
     *("budget_steps", "knowledge_distillation", "kd_alpha", "kd_temperature"),
 )
+# In what a teacher and those who learn from it cannot differ.
+_OF_TEACHERS = ("dataset", "model", "encoder", "norm", "width", "image_size", "checkpoint", "train")
 _PROTOCOLS = {"false": "equal_epochs", "true": "equal_steps"}  # what --budget_steps makes of a smaller fraction
 
 
@@ -89,7 +91,7 @@ def teachers_of(cells: Sequence[Cell]) -> dict[str, Cell]:
     It is the cell of all the data with the same seed: the cells of a seed share one.
 
     Raises:
-      InputError: the grid keeps everything in no cell.
+      InputError: the grid keeps everything in no cell, or a cell is made otherwise than its teacher.
     """
     full: dict[int, Cell] = {}
     for cell in cells:
@@ -102,6 +104,15 @@ def teachers_of(cells: Sequence[Cell]) -> dict[str, Cell]:
             received="--fraction=" + ",".join(dict.fromkeys(f"{cell.settings.selection.fraction:g}" for cell in cells)),
             expected="1 among them, or a run's folder as --teacher",
         )
+    for cell in taught:
+        ours, theirs = cell.settings, full[cell.settings.run.seed].settings
+        differing = [name for name in _OF_TEACHERS if ours.get(name) != theirs.get(name)]
+        if differing:
+            raise InputError(
+                "With --teacher=full the cells of a grid share one teacher, which is made as they are",
+                received=f"--{differing[0]}={theirs.get(differing[0])},{ours.get(differing[0])}",
+                expected="one value, or a study for each",
+            )
     return {cell.name: full[cell.settings.run.seed] for cell in taught}
 
 

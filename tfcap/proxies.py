@@ -11,7 +11,8 @@ import tfcap.quiet  # noqa: F401
 
 import numpy as np
 
-from tfcap.files import write_json
+from tfcap.errors import InputError
+from tfcap.files import read_json, write_json
 from tfcap.models.batch_norm import moving_statistics
 from tfcap.models.captioner import Captioner
 from tfcap.preparation import Preparation
@@ -100,15 +101,28 @@ def teaching_captioner(prep: Preparation) -> Captioner:
     """Returns the teacher of --knowledge_distillation with its weights: that of --teacher, or the scoring captioner.
 
     The run's teacher.json says which it is; its training is seen to where no earlier run has.
+
+    Raises:
+      InputError: this run began with another.
     """
     with prep.alone_in_scoring():
         scoring = tracked_captioner(prep)
     (moment,) = scoring.moments
     model = prep.new_captioner(prep.settings.selection.proxy)
     moment.set_weights(prep, model)
+    path = prep.folder / KNOWLEDGE
+    known = read_json(path)["checkpoint"] if path.exists() else moment.checkpoint
+    if known != moment.checkpoint:
+        raise InputError(
+            "The teacher has other weights than when this run began",
+            received=(moment.checkpoint or "none")[:12],
+            expected=(known or "none")[:12],
+            remedy="Put back what was there, or start afresh with --noresume.",
+        )
+    prep.replicas.barrier()  # now all workers have seen the same
     if prep.replicas.is_chief:
         found = {"checkpoint": moment.checkpoint, "train_seconds": scoring.train_seconds}
-        write_json(prep.folder / KNOWLEDGE, {**scoring.about, **found})
+        write_json(path, {**scoring.about, **found})
     prep.replicas.barrier()
     return model
 

@@ -53,6 +53,7 @@ DATASETS = Registry(
         "distilled": "tfrecords_builder.distilled:Distilled",
     },
 )
+OF_CLASSES = ("cifar10", "objects")  # of which the one caption of an image is the name of its class
 CAPTIONERS = Registry(
     "captioner",
     {

@@ -227,6 +227,9 @@ _OF_CAPTIONS = {
     "tokenizer": "",
     "checkpoint": "",
     "level": "image",
+    "token_reduction": "mean",
+    "java": "auto",
+    "bootstrap_resamples": 1000,
     "beams": 3,
     "length_penalty": 1.0,
     "no_repeat_ngram": 0,
@@ -254,7 +257,11 @@ def _check_classes(values: Values) -> None:
                 expected="a captioner that uses it",
             )
     if values["image_dropout"] != values["dropout"]:
-        raise InputError("The classifier has no dropout", received=f"--image_dropout={values['image_dropout']:g}")
+        raise InputError(
+            "--image_dropout would have no effect on a classifier",
+            received=f"--image_dropout={values['image_dropout']:g}",
+            expected="a captioner that uses it",
+        )
 
 
 def _check_shape(values: Values) -> None:
@@ -308,7 +315,7 @@ def _check_training(values: Values, said: Values) -> None:
     if values["train"] not in ("all", "decoder") and not values["checkpoint"]:
         raise InputError(
             f"--train={values['train']} would keep a random decoder",
-            expected="--checkpoint=FOLDER, or --train=all or decoder",
+            expected=("" if model == CLASSIFIER else "--checkpoint=FOLDER, or ") + "--train=all or decoder",
         )
     if frozen and values["encoder_weights"] == "none":
         raise InputError(

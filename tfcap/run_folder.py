@@ -29,7 +29,7 @@ OUTPUTS = (
     CARD,
     *("saved_model", "metrics.json", "samples.png", "per_image.json", "captions.json", "history.json", "curves.png"),
     *("scores.png", "checkpoints", "dynamics", "tensorboard", "masks", "scores", *PROXIES, "vocabulary.txt"),
-    *("tokenizer", "trackers.json", "wandb"),
+    *("tokenizer", "classes.txt", "teacher.json", "trackers.json", "wandb"),
     "experiment.json",
 )
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-datasets", "numpy", "pycocoevalcap")

@@ -306,10 +306,12 @@ class Study:
         return self._teachers[cell.name].name if cell.name in self._teachers else None
 
     def _arguments(self, cell: Cell) -> list[str]:
-        """Returns the arguments of a cell's process, for which its teacher is a folder."""
+        """Returns the arguments of a cell's process, for which its teacher is a folder, however --out was spelt."""
         teacher = self._teachers.get(cell.name)
-        own = f"--teacher={OWN_TEACHER}"
-        return [f"--teacher={self._run_dir(teacher)}" if teacher and word == own else word for word in cell.arguments]
+        if teacher is None:
+            return list(cell.arguments)
+        folder = self._run_dir(teacher).resolve()
+        return [f"--teacher={folder}" if word == f"--teacher={OWN_TEACHER}" else word for word in cell.arguments]
 
     def _drop_checkpoints(self, name: str) -> None:
         """Deletes a finished cell's weights, unless a cell of this grid, or of one before, has it as its teacher."""
@@ -344,6 +346,7 @@ class Study:
             f"val_{name}": history[f"val_{name}"],
             "seconds": round(max(seconds, metrics["train_seconds"]), 1),  # it may have been trained before a kill
             "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "data_set": described.get("data_set", {}),
             "git_commit": described["git_commit"],
             "versions": described["versions"],
             "processor": run_folder.processor(),

@@ -43,7 +43,8 @@ def teacher_in(
         )
     theirs, _ = description_of(run)
     shapes = ["encoder", "norm", "width", "checkpoint", "train", "lora_alpha"]
-    shapes += ["image_size"] if theirs.model.freeze_encoder else []
+    seen_alike = theirs.model.freeze_encoder or settings.training.knowledge_distillation
+    shapes += ["image_size"] if seen_alike else []
     differing = [name for name in shapes if as_proxy.get(name) != theirs.get(name)]
     weights = {theirs.model.encoder_weights, as_proxy.model.encoder_weights}
     if theirs.model.freeze_encoder and len(weights) == 2 and "imagenet" in weights:  # of which no content is known

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tfcap.quiet  # noqa: F401
@@ -47,6 +47,11 @@ class Folder:
         path = self._path / folder
         return sorted(entry.name for entry in os.scandir(path) if entry.is_file()) if path.is_dir() else []
 
+    def folders(self, folder: str) -> list[str]:
+        """Returns the names of the folders directly in `folder`, sorted; [] where there is no such folder."""
+        path = self._path / folder
+        return sorted(entry.name for entry in os.scandir(path) if entry.is_dir()) if path.is_dir() else []
+
 
 class Zips:
     """Several zip files, read as if they were unpacked into one folder; usable from several threads.
@@ -81,9 +86,16 @@ class Zips:
 
     def names(self, folder: str) -> list[str]:
         """Returns the names of the files directly in `folder`, sorted."""
+        return sorted(name for name in self._within(folder) if name and "/" not in name)
+
+    def folders(self, folder: str) -> list[str]:
+        """Returns the names of the folders directly in `folder`, sorted."""
+        return sorted({name.partition("/")[0] for name in self._within(folder) if "/" in name})
+
+    def _within(self, folder: str) -> Iterator[str]:
+        """Yields the paths of all that lies in `folder`, relative to it."""
         prefix = f"{folder}/"
-        inside = (name.removeprefix(prefix) for name in self._zips if name.startswith(prefix))
-        return sorted(name for name in inside if name and "/" not in name)
+        return (name.removeprefix(prefix) for name in self._zips if name.startswith(prefix))
 
 
 def download(

@@ -11,6 +11,7 @@ from typing import Any
 
 import tfcap
 from tfcap.files import remove_partials, write_json, write_text
+from tfcap.registry import OF_CLASSES
 from tfcap.reporting.cards import card, command
 from tfcap.settings import DataSettings
 from tfrecords_builder.captions_builder import CaptionsBuilder
@@ -59,15 +60,15 @@ def data_card(manifest: Mapping[str, Any], builder: type[CaptionsBuilder]) -> st
     Args:
       manifest: of the data set, `tfcap.json`; one from before captions were counted has none.
     """
-    splits = manifest["splits"]
+    splits, of_classes = manifest["splits"], manifest["dataset"] in OF_CLASSES
     images = sum(found["records"] for found in splits.values())
     header = {
         "pretty_name": manifest["dataset"],
         **builder.LICENCE.header,
         "language": [builder.LANGUAGE],
-        "task_categories": ["image-to-text"],
+        "task_categories": ["image-classification" if of_classes else "image-to-text"],
         "size_categories": [next((name for name, bound in _SIZES.items() if images < bound), "n>10M")],
-        "tags": ["image-captioning", "tfrecord", "croissant", "tfcap"],
+        "tags": ["image-classification" if of_classes else "image-captioning", "tfrecord", "croissant", "tfcap"],
     }
     asked = _asked(manifest)
     facts = {
@@ -111,7 +112,9 @@ def _source_in_words(source: str) -> str:
     """Returns where the pictures came from, without the machine's own folders."""
     if not source:
         return "no other source"
-    return f"<{source}>" if _is_address(source) else f"the folder `{Path(source).name}`"
+    if _is_address(source):
+        return f"<{source}>"
+    return f"the {'file' if Path(source).is_file() else 'folder'} `{Path(source).name}`"
 
 
 def _row(split: str, found: Mapping[str, Any]) -> tuple[Any, ...]:

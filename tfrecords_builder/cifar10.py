@@ -27,7 +27,9 @@ from tfrecords_builder.licences import Licence
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 _FOLDERS = ("train", "test")
+_FEWEST = {"train": 1, "test": 2}  # pictures of a class: of test one is for validation
 _HELD_OUT = 10  # one of so many pictures of each class in test is for validation
+_PICKLES = ("cifar-10-python.tar.gz", "cifar-10-batches-py", "data_batch_1")
 
 
 class _Picture(NamedTuple):
@@ -41,6 +43,8 @@ class _Picture(NamedTuple):
 class _Source(Protocol):
     """Pictures by their paths, FOLDER/CLASS/NAME."""
 
+    def folders(self, folder: str) -> list[str]: ...
+
     def names(self, folder: str) -> list[str]: ...
 
     def read(self, name: str) -> bytes | None: ...
@@ -51,11 +55,16 @@ class _Batches:
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         self._pixels: dict[str, dict[str, np.ndarray]] = {}
+        self.digests: dict[str, str] = {}  # SHA-256 of each batch
         for split in _FOLDERS:
-            labels, pixels = batches.records_of(read, split)
+            labels, pixels, digests = batches.records_of(read, split)
+            self.digests |= digests
             for label, name in enumerate(CLASSES):
                 own = pixels[labels == label]
                 self._pixels[f"{split}/{name}"] = {f"{place:04d}.png": one for place, one in enumerate(own)}
+
+    def folders(self, folder: str) -> list[str]:
+        return list(CLASSES)
 
     def names(self, folder: str) -> list[str]:
         return list(self._pixels[folder])
@@ -67,6 +76,8 @@ class _Batches:
 
 class Cifar10(CaptionsBuilder):
     """Pictures of 32 x 32 pixels; the one caption of each is the name of its class, and truth/label its number.
+
+    Classes are numbered in the order of the alphabet, from airplane, 0, to truck, 9, as the original does.
 
     Train is the official one, 50,000 pictures. Of the official 10,000 for test, 1,000 are validation, 100 of each
     class, by which a checkpoint is picked, and 9,000 are test: train stays whole, and nothing is chosen by what is
@@ -83,7 +94,11 @@ class Cifar10(CaptionsBuilder):
         "@techreport{krizhevsky2009learning, title={Learning multiple layers of features from tiny images},"
         " author={Krizhevsky, Alex}, institution={University of Toronto}, year={2009}}"
     )
-    LICENCE = Licence("None is stated on its page, which asks to cite the report.", url=HOMEPAGE)
+    LICENCE = Licence(
+        "As known when this was written, and not seen on its page: none is stated there, and the report should be"
+        " cited.",
+        url=HOMEPAGE,
+    )
     SOURCE_LAYOUT = (
         f"{batches.ARCHIVE_NAME}; a folder with it, or with {batches.BATCHES['train'][0]} and the other batches; or a"
         " zip file or a folder with train/CLASS/NAME.jpg and test/CLASS/NAME.jpg (or .png)"
@@ -91,16 +106,20 @@ class Cifar10(CaptionsBuilder):
 
     @classmethod
     def config_name(cls, data: DataSettings) -> str:
-        """Returns `original`, or `class-folders` for pictures that somebody has stored anew."""
-        path = Path(data.source).expanduser()
-        anew = path.suffix.lower() == ".zip" or (data.source and any((path / name).is_dir() for name in _FOLDERS))
-        return "class-folders" if anew else "original"
+        """Returns `original`, or `class-folders` for a zip file or a folder that has no batches but train/ or test/.
 
-    @classmethod
-    def config_description(cls, data: DataSettings) -> str:
-        if cls.config_name(data) == "original":
-            return "From the original batches; pictures are PNG, and nothing of them is lost."
-        return "From pictures that somebody stored in a folder for each class, perhaps not without loss."
+        Where there is no source, or no more, it is the one that is built under --data_dir, if one is.
+        """
+        path = Path(data.source).expanduser()
+        if not data.source or not path.exists():
+            found = Path(data.data_dir).expanduser() / cls.name
+            built = {name for name in ("original", "class-folders") if any(found.glob(f"{name}*/[0-9]*"))}
+            if len(built) == 1:
+                return built.pop()
+        if not data.source or _has_batches(path):
+            return "original"
+        anew = path.suffix.lower() == ".zip" or any((path / name).is_dir() for name in _FOLDERS)
+        return "class-folders" if anew else "original"
 
     @classmethod
     def extra_features(cls) -> Sequence[str]:
@@ -113,11 +132,19 @@ class Cifar10(CaptionsBuilder):
             return  # it is downloaded
         if not path.exists():
             raise InputError("--source is not there", received=data.source, expected=cls.SOURCE_LAYOUT)
-        if cls.config_name(data) == "original" and path.is_dir() and not _has_batches(path):
+        if cls.config_name(data) == "class-folders" or _has_batches(path):
+            return
+        if path.name in _PICKLES or any((path / name).exists() for name in _PICKLES):
+            problem = "--source holds CIFAR-10 in pickles, which are not read because loading one runs code"
+            raise InputError(problem, received=data.source, expected=cls.SOURCE_LAYOUT)
+        if path.is_dir():
             raise InputError("--source has no batches of CIFAR-10", received=data.source, expected=cls.SOURCE_LAYOUT)
 
     def splits(self, data: DataSettings) -> dict[str, Iterable[Example]]:
-        source: _Source = _Batches(self._batches(data)) if self.config_name(data) == "original" else self._folders(data)
+        source = self._source(data)
+        original = self.config_name(data) == "original"
+        self.notes["classes"] = list(CLASSES)
+        self.notes["pictures"] = "the published pixels, as PNG" if original else "a copy's files, as they are"
         found = {folder: self._pictures(source, folder) for folder in _FOLDERS}
         held_out = _held_out(found["test"])
         ids = {picture.name: number for number, picture in enumerate([*found["train"], *found["test"]])}
@@ -129,7 +156,11 @@ class Cifar10(CaptionsBuilder):
         self.totals = {split: len(pictures) for split, pictures in members.items()}
         return {split: _read(source, pictures, ids) for split, pictures in members.items()}
 
-    def _folders(self, data: DataSettings) -> Zips | Folder:
+    def _source(self, data: DataSettings) -> _Source:
+        if self.config_name(data) == "original":
+            original = _Batches(self._batches(data))
+            self.notes["batches_sha256"] = original.digests
+            return original
         path = Path(data.source).expanduser()
         return Zips([path], downloaded=False) if path.is_file() else Folder(path)
 
@@ -137,6 +168,7 @@ class Cifar10(CaptionsBuilder):
         """Returns what reads a batch by its name; downloads the archive where no source is named."""
         if not data.source:
             (path,), self.notes["archives"] = download(self.dl_manager, [batches.ARCHIVE], self.progress)
+            self.notes["source"] = batches.ARCHIVE.url
             return batches.in_archive(path)
         path = Path(data.source).expanduser()
         if path.is_file():
@@ -150,18 +182,23 @@ class Cifar10(CaptionsBuilder):
         """Returns the pictures of a folder, the first of each class, then the second of each: a part has all classes.
 
         Raises:
-          InputError: a class has no picture.
+          InputError: a folder is of no class, or a class has too few pictures.
         """
+        _check_classes(source, folder)
         pictures = []
         for label, name in enumerate(CLASSES):
             within = f"{folder}/{name}"
-            files = [file for file in source.names(within) if PurePosixPath(file).suffix.lower() in _SUFFIXES]
-            if not files:
+            names = source.names(within)
+            files = [file for file in names if PurePosixPath(file).suffix.lower() in _SUFFIXES]
+            if len(files) < _FEWEST[folder]:
                 raise InputError(
-                    "--source has no picture of a class",
-                    received=f"none in {within} of {self.data.source}",
+                    f"--source has too few pictures of a class, and {_FEWEST[folder]} are needed in {folder}",
+                    received=f"{len(files)} in {within} of {self.data.source}",
                     expected=self.SOURCE_LAYOUT,
                 )
+            for other in sorted(set(names) - set(files)):
+                self.counts["files_that_are_no_pictures"] += 1
+                self._quarantine.note(f"{within}/{other}", "no picture by its name")
             pictures += [_Picture(label, place, f"{within}/{file}") for place, file in enumerate(files)]
         return sorted(pictures, key=lambda picture: (picture.place, picture.label))
 
@@ -171,6 +208,14 @@ def _has_batches(folder: Path) -> bool:
     first = batches.BATCHES["train"][0]
     places = (folder / batches.ARCHIVE_NAME, folder / first, folder / batches.FOLDER / first)
     return any(path.is_file() for path in places)
+
+
+def _check_classes(source: _Source, folder: str) -> None:
+    """Raises InputError if one of the folders is of no class."""
+    unknown = sorted(set(source.folders(folder)) - set(CLASSES))
+    if unknown:
+        problem = f"--source has folders in {folder} of no class of CIFAR-10"
+        raise InputError(problem, received=", ".join(unknown[:3]), expected=", ".join(CLASSES))
 
 
 def _held_out(pictures: Sequence[_Picture]) -> set[_Picture]:

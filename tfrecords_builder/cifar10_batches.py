@@ -5,6 +5,7 @@ A record is one byte of label, then 1,024 bytes of red, of green and of blue, ro
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tarfile
 import zlib
@@ -70,14 +71,16 @@ def in_folder(folder: Path) -> Callable[[str], bytes]:
     return read
 
 
-def records_of(read: Callable[[str], bytes], split: str) -> tuple[np.ndarray, np.ndarray]:
+def records_of(read: Callable[[str], bytes], split: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Returns the labels uint8 [N] and the pixels uint8 [N, 32, 32, 3] of a split's batches, in their order.
+
+    The third are the batches' SHA-256 (hex) by name.
 
     Raises:
       InputError: a batch is of another size, or its labels are not of ten classes; over the split, of each as many.
     """
-    batches = [_checked(read(name), name) for name in BATCHES[split]]
-    records = np.concatenate(batches)
+    data = {name: read(name) for name in BATCHES[split]}
+    records = np.concatenate([_checked(whole, name) for name, whole in data.items()])
     labels, pixels = records[:, 0], records[:, 1:].reshape(-1, 3, _SIDE, _SIDE)
     counts = np.bincount(labels, minlength=_CLASSES)
     if len(counts) > _CLASSES or len(set(counts.tolist())) > 1:
@@ -86,7 +89,8 @@ def records_of(read: Callable[[str], bytes], split: str) -> tuple[np.ndarray, np
             received=", ".join(map(str, counts.tolist()[:12])),
             expected=f"{len(records) // _CLASSES} of each",
         )
-    return labels, np.ascontiguousarray(pixels.transpose(0, 2, 3, 1))
+    digests = {name: hashlib.sha256(whole).hexdigest() for name, whole in data.items()}
+    return labels, np.ascontiguousarray(pixels.transpose(0, 2, 3, 1)), digests
 
 
 def _checked(data: bytes, name: str) -> np.ndarray:

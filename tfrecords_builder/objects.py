@@ -27,8 +27,9 @@ _PURPOSE = 5  # of the generators, beside those of scenes
 class Objects(CaptionsBuilder):
     """Pictures of 32 x 32 pixels of one object; the one caption of each is its kind, and truth/label the kind's number.
 
-    Colour, size, place and setting are drawn, and say nothing of the kind but where it is ever met. The classes are of
-    one size in each split, up to one picture.
+    Kinds are numbered in the order of the alphabet, from ball, 0, to umbrella, 9. Colour, size, place and setting are
+    drawn, and say nothing of the kind but where it is ever met. The classes are of one size in each split, up to one
+    picture.
     """
 
     VERSION = tfds.core.Version("1.0.0")

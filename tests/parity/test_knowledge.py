@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from tests.training.toy import FEATURES, WORDS, batch, captioner, classes, classifier
 from tfcap.data.text import PAD
 from tfcap.models.batch_norm import moving_statistics
-from tfcap.training.knowledge import Student, knowledge_loss
+from tfcap.training.knowledge import TaughtCaptioner, knowledge_loss
 from tfcap.training.step import SummedAdamW, loss_and_gradients, seeded_state, train_step, values_of
 
 pytestmark = pytest.mark.parity
@@ -90,7 +90,7 @@ def test_no_gradient_goes_to_the_teacher():
 
 def test_a_classifier_s_losses_are_those_of_pytorch_on_its_logits():
     student, teacher, inputs = classifier(), classifier(seed=1), _classes(6)
-    losses, mask = Student(student, teacher, alpha=0.3, temperature=4.0)(inputs, training=True)
+    losses, mask = TaughtCaptioner(student, teacher, alpha=0.3, temperature=4.0)(inputs, training=True)
     ours, theirs = (
         torch.tensor(model.class_logits(model.encode(inputs["images"])).numpy()) for model in (student, teacher)
     )
@@ -102,7 +102,7 @@ def test_a_classifier_s_losses_are_those_of_pytorch_on_its_logits():
 
 def test_a_captioner_s_losses_are_those_of_pytorch_on_its_words():
     student, teacher, inputs = captioner(seed=0), captioner(seed=1), _captions(5)
-    losses, mask = Student(student, teacher, alpha=0.3, temperature=2.0)(inputs, training=True)
+    losses, mask = TaughtCaptioner(student, teacher, alpha=0.3, temperature=2.0)(inputs, training=True)
     before, words = np.maximum(inputs["tokens"].numpy(), 0)[:, :-1], inputs["tokens"].numpy()[:, 1:]
     ours, theirs = (
         torch.tensor(model.decoder_logits(inputs["features"], before, False).numpy()) for model in (student, teacher)
@@ -120,7 +120,7 @@ def test_a_captioner_s_losses_are_those_of_pytorch_on_its_words():
 
 def test_its_predictions_are_the_student_s_own():
     student, teacher, inputs = captioner(seed=0), captioner(seed=1), _captions(4)
-    _, _, log_probs, words = Student(student, teacher, alpha=0.5, temperature=2.0)(inputs, predictions=True)
+    _, _, log_probs, words = TaughtCaptioner(student, teacher, alpha=0.5, temperature=2.0)(inputs, predictions=True)
     expected = student(inputs, predictions=True)
     np.testing.assert_allclose(log_probs, expected[2], atol=1e-6)
     np.testing.assert_array_equal(words, expected[3])
@@ -129,7 +129,7 @@ def test_its_predictions_are_the_student_s_own():
 def test_with_the_captions_alone_loss_and_gradients_are_the_captioner_s_own():
     """Dropout and label smoothing included."""
     model, inputs = captioner(dropout=0.5, label_smoothing=0.1), _captions(5)
-    student = Student(model, captioner(seed=1), alpha=1.0, temperature=4.0)
+    student = TaughtCaptioner(model, captioner(seed=1), alpha=1.0, temperature=4.0)
     expected, found = (
         loss_and_gradients(one, xla=False, training=True)(
             values_of(one.trainable_variables), seeded_state(one, 3, tf.constant(7), 0), inputs
@@ -145,7 +145,7 @@ def test_with_the_captions_alone_loss_and_gradients_are_the_captioner_s_own():
 def test_only_the_student_s_variables_train_and_in_its_order():
     model, teacher = captioner(encoder_trains=True), captioner(seed=1, encoder_trains=True)
     own = [id(variable) for variable in model.trainable_variables]
-    student = Student(model, teacher, alpha=0.1, temperature=4.0)
+    student = TaughtCaptioner(model, teacher, alpha=0.1, temperature=4.0)
     assert [id(variable) for variable in student.trainable_variables] == own
     assert len(own) == 10 and not teacher.trainable_variables
 
@@ -154,7 +154,7 @@ def test_only_the_student_s_variables_train_and_in_its_order():
 def test_a_step_goes_against_the_gradient_of_pytorch_and_leaves_the_teacher_as_it_is(xla):
     """The first step of AdamW moves the bias of the logits by the learning rate, against the sign of its gradient."""
     student, teacher = classifier(norm=True), classifier(seed=1, norm=True, dropout=0.5)
-    both, inputs = Student(student, teacher, alpha=0.1, temperature=4.0), _classes(8)
+    both, inputs = TaughtCaptioner(student, teacher, alpha=0.1, temperature=4.0), _classes(8)
     optimizer = SummedAdamW(0.01, weight_decay=0.0)
     optimizer.build(student.trainable_variables)
     logits = student.class_logits(student.encode(inputs["images"], training=True)).numpy()
@@ -182,7 +182,7 @@ def test_a_step_goes_against_the_gradient_of_pytorch_and_leaves_the_teacher_as_i
 def test_what_the_teacher_says_of_a_picture_does_not_depend_on_the_others():
     """Though the student trains: batch normalisation by its moving statistics, and no dropout."""
     student, teacher, inputs = classifier(), classifier(seed=1, norm=True, dropout=0.5), _classes(5)
-    both = Student(student, teacher, alpha=0.0, temperature=4.0)
+    both = TaughtCaptioner(student, teacher, alpha=0.0, temperature=4.0)
     alone = {name: value[:1] for name, value in inputs.items()}
     expected = _torch_loss(
         torch.tensor(teacher.log_probs(teacher.encode(inputs["images"])).numpy()),
@@ -200,7 +200,9 @@ def test_what_the_teacher_says_of_a_picture_does_not_depend_on_the_others():
 def test_a_captioner_s_teacher_has_no_dropout():
     student, inputs = captioner(seed=0), _captions(4)
     expected, found = (
-        Student(student, captioner(seed=1, dropout=dropout), alpha=0.0, temperature=4.0)(inputs, training=True)[0]
+        TaughtCaptioner(student, captioner(seed=1, dropout=dropout), alpha=0.0, temperature=4.0)(inputs, training=True)[
+            0
+        ]
         for dropout in (0.0, 0.5)
     )
     np.testing.assert_allclose(found, expected, atol=1e-6)

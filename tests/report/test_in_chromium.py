@@ -93,6 +93,22 @@ def test_parts_stand_by_themselves_also_on_a_phone(browser, several):
     assert wrong == []
 
 
+def test_of_classes_it_says_right_or_wrong(browser, tmp_path):
+    study = write_study(tmp_path / "pictures", model="classifier", seeds=(0,))
+    report.main(["report", str(study), f"--out={tmp_path / 'report'}", "--pictures=4"])
+    page = browser.new_page()
+    wrong = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto((tmp_path / "report" / "index.html").as_uri())
+    assert page.locator(".card thead").first.inner_text().split() == ["method", "class"]
+    rows = [text.split()[-2:] for text in page.locator(".card tbody tr").all_inner_texts()]
+    assert {tuple(row) for row in rows} == {("airplane", "right"), ("bird", "wrong")}
+    assert page.locator(".count").inner_text() == "4 of 4 pictures."
+    page.close()
+    assert wrong == []
+
+
 def _cards(page):
     return page.locator(".card").count()
 

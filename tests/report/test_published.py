@@ -14,6 +14,11 @@ BLEU = {"BLEU-1": {"value": 0.02, "low": 0.01, "high": 0.03}}
 RECIPES = {"dataset": "food_recipes", "seed": 0, "split": "test", "limit": 0}
 
 
+def _note(place):
+    compared, _ = published_tables(Found(parts_of([str(place)])[0]))
+    return compared.note
+
+
 def _rows(*places):
     (part,) = parts_of([*map(str, places)])
     compared, others = published_tables(Found(part))
@@ -111,8 +116,23 @@ def test_the_four_scenarios_of_s5_stand_beside_their_accuracies(tmp_path):
         "the same with knowledge distillation too": (70.21, pytest.approx(52)),
         "an epoch of 500 a class, beside one of all 50,000": (8.0, pytest.approx(8)),
     }
-    compared, _ = published_tables(Found(parts_of([str(place)])[0]))
-    assert "published on the original pixels" in compared.note and "the width is 8." in compared.note
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ("original", "here the pixels are the same"),
+        ("class-folders", "files that somebody stored anew, perhaps as JPEG"),
+        (None, "those of --source"),
+    ],
+)
+def test_what_differs_from_s5_is_said(tmp_path, config, words):
+    place = _of_classes(tmp_path / "s5.json")
+    cells = json.loads(place.read_text())["cells"]
+    known = {} if config is None else {"data_set": {"config": config, "version": "1.0.0"}}
+    place.write_text(json.dumps({"cells": {name: {**cell, **known} for name, cell in cells.items()}}))
+    note = _note(place)
+    assert words in note and "width 64" in note and "the width is 8; accuracy is of 9,000" in note
 
 
 @pytest.mark.parametrize("changed", [{"fraction": 0.2}, {"class_balanced": False}, {"limit": 1000}])
@@ -128,3 +148,13 @@ def test_figures_of_captions_are_not_beside_accuracies(tmp_path):
     cells["augmented"]["choices"] = cells["coreset"]["choices"] = {**cells["full"]["choices"], "fraction": 0.25}
     place.write_text(json.dumps({"cells": cells}))
     assert not [name for name in _rows(place) if "gradient_norm" in name]
+
+
+def test_the_configuration_of_the_data_is_read_from_the_folders_of_older_studies(tmp_path):
+    place = _of_classes(tmp_path / "study.json")
+    (tmp_path / "runs" / "full").mkdir(parents=True)
+    described = {"data_set": {"config": "original", "version": "1.0.0"}}
+    (tmp_path / "runs" / "full" / "experiment.json").write_text(json.dumps(described))
+    (part,) = parts_of([str(tmp_path)])
+    assert [cell.get("data_set") for cell in part.cells.values()] == [described["data_set"], None, None, None]
+    assert "are the same" not in _note(place) and "are those of --source, which may" in _note(place)

@@ -14,7 +14,7 @@ from tfcap.models.resnet_cifar import ResNet18Cifar
 from tfcap.registry import SCORES
 from tfcap.scoring.tracking import tracking_of
 from tfcap.settings import SelectionSettings
-from tfcap.training.knowledge import Student
+from tfcap.training.knowledge import TaughtCaptioner
 from tfcap.training.step import tracked_loss_and_gradients, values_of
 
 COUNT = 5
@@ -113,7 +113,7 @@ def test_what_training_tracks_is_of_the_batch_that_it_saw():
 
 def test_with_a_teacher_norms_and_losses_are_of_what_is_trained_on_and_margins_of_the_student():
     model = classifier()
-    both = Student(model, classifier(seed=1), alpha=0.3, temperature=4.0)
+    both = TaughtCaptioner(model, classifier(seed=1), alpha=0.3, temperature=4.0)
     found, inputs = _tracked(("loss", "gradient_norm", "aum"), both, model)
     losses, norms = [], []
     for row in range(COUNT):

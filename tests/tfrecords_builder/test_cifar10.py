@@ -82,6 +82,8 @@ def test_a_record_of_a_batch_is_its_picture_and_the_name_of_its_class(batches, t
     for channel in range(3):
         expected = second[1 + 1024 * channel : 1 + 1024 * (channel + 1)].reshape(32, 32)
         np.testing.assert_array_equal(found[..., channel], expected)
+    digests = json.loads((folder / "tfcap.json").read_text())["batches_sha256"]
+    assert digests == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in batches.iterdir()}
     assert records["train"].captions[11] == ["automobile"] and int(records["train"].truth("label")[11]) == 1
 
 
@@ -104,10 +106,7 @@ def test_the_archive_its_folder_and_the_batches_are_one_data_set(batches, archiv
 
 
 def test_a_zip_file_is_what_its_folders_are(folders, tmp_path):
-    path = tmp_path / "packed.zip"
-    with zipfile.ZipFile(path, "w") as packed:
-        for file in sorted(folders.rglob("*.jpg")):
-            packed.write(file, file.relative_to(folders))
+    path = _packed(folders, tmp_path / "packed.zip")
     here, there = _built(_settings(folders, tmp_path / "a")), _built(_settings(path, tmp_path / "b"))
     assert _fingerprints(here[1]) == _fingerprints(there[1])
     assert here[0].parent.name == there[0].parent.name == "class-folders"
@@ -143,7 +142,9 @@ def test_without_a_source_the_archive_is_downloaded_and_checked(archive, tmp_pat
     try:
         monkeypatch.setattr(cifar10_batches, "ARCHIVE", Archive(url, cifar10_batches.ARCHIVE.sha256))
         folder, records = _built(_settings("", tmp_path))
-        (arrived,) = json.loads((folder / "tfcap.json").read_text())["archives"]
+        manifest = json.loads((folder / "tfcap.json").read_text())
+        (arrived,) = manifest["archives"]
+        assert manifest["source"] == url and f"<{url}>" in (folder / "README.md").read_text(encoding="utf-8")
         assert arrived["sha256"] == cifar10_batches.ARCHIVE.sha256 and len(records["train"]) == 5 * _RECORDS
         monkeypatch.setattr(cifar10_batches, "ARCHIVE", Archive(url, "0" * 64))
         with pytest.raises(InputError, match="another SHA-256"):
@@ -189,11 +190,92 @@ def test_sources_that_are_none_are_refused(folders, tmp_path):
     python = tmp_path / "cifar-10-batches-py"
     python.mkdir()
     (python / "data_batch_1").write_bytes(b"a pickle")
+    for pickled in (python, python.parent):
+        with pytest.raises(InputError, match=r"pickles.*data_batch_1\.bin"):
+            _built(_settings(pickled, tmp_path))
+    (python / "data_batch_1").unlink()
+    python.rename(tmp_path / "empty")
     with pytest.raises(InputError, match=r"no batches of CIFAR-10.*data_batch_1\.bin"):
-        _built(_settings(python, tmp_path))
-    shutil.rmtree(folders / "train" / "frog")
-    with pytest.raises(InputError, match=r"no picture of a class\. Received: none in train/frog"):
-        _built(_settings(folders, tmp_path))
+        _built(_settings(tmp_path / "empty", tmp_path))
+    other = tmp_path / "cifar10.txt"
+    other.write_text("words")
+    with pytest.raises(InputError, match="not the published archive, or not all of it"):
+        _built(_settings(other, tmp_path))
+
+
+def _packed(folders, path):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for file in sorted(file for file in folders.rglob("*") if file.is_file()):
+            packed.write(file, file.relative_to(folders))
+    return path
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda root: shutil.rmtree(root / "train" / "frog"), r"too few pictures.*Received: 0 in train/frog"),
+        (lambda root: shutil.rmtree(root / "test"), r"too few pictures.*Received: 0 in test/airplane"),
+        (
+            lambda root: (root / "test" / "cat").rename(root / "test" / "cats"),
+            r"no class.*Received: cats\. Exp",
+        ),
+        (
+            lambda root: [path.unlink() for path in list((root / "test" / "dog").iterdir())[1:]],
+            r"2 are needed in test\. Received: 1 in test/dog",
+        ),
+    ],
+    ids=["class", "part", "unknown", "one"],
+)
+def test_class_folders_that_are_not_cifar_10_s_are_one_line(folders, tmp_path, spoil, words, zipped):
+    spoil(folders)
+    source = _packed(folders, tmp_path / "packed.zip") if zipped else folders
+    with pytest.raises(InputError, match=words) as caught:
+        _built(_settings(source, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_what_a_copy_holds_beside_pictures_is_left_out_and_named(folders, tmp_path):
+    (folders / "train" / "cat" / "notes.txt").write_text("words")
+    folder, _ = _built(_settings(_packed(folders, tmp_path / "packed.zip"), tmp_path))
+    manifest = json.loads((folder / "tfcap.json").read_text())
+    assert manifest["counts"] == {"files_that_are_no_pictures": 1}
+    assert "train/cat/notes.txt" in (folder / "quarantine.jsonl").read_text()
+
+
+def test_a_picture_damaged_inside_a_zip_file_is_a_bad_picture(folders, tmp_path):
+    for number in range(300):  # else one is more than may be bad
+        (folders / "train" / "cat" / f"{number:04d}.jpg").write_bytes(encoded(number, (32, 32)))
+    path = _packed(folders, tmp_path / "packed.zip")
+    with zipfile.ZipFile(path) as packed:
+        found = packed.getinfo("train/cat/0100.jpg")
+    data = bytearray(path.read_bytes())
+    start = found.header_offset + 30 + len(found.filename)
+    data[start : start + found.compress_size] = b"\xff" * found.compress_size
+    path.write_bytes(data)
+    folder, records = _built(_settings(path, tmp_path))
+    assert json.loads((folder / "tfcap.json").read_text())["counts"] == {"bad_images": 1}
+    assert len(records["train"]) == 9 * 2 + 299
+
+
+def test_a_built_set_says_whether_its_pixels_are_the_published_ones(batches, folders, tmp_path):
+    cards, notes = {}, {}
+    packed = _packed(folders, tmp_path / "packed.zip")
+    for source in (batches, packed):
+        folder, _ = _built(_settings(source, tmp_path))
+        notes[folder.parent.name] = json.loads((folder / "tfcap.json").read_text())
+        cards[folder.parent.name] = (folder / "README.md").read_text(encoding="utf-8")
+    assert notes["original"]["pictures"] == "the published pixels, as PNG"
+    assert notes["class-folders"]["pictures"] == "a copy's files, as they are"
+    assert notes["original"]["classes"] == notes["class-folders"]["classes"] == list(CLASSES)
+    assert "# cifar10, class-folders," in cards["class-folders"] and "the file `packed.zip`" in cards["class-folders"]
+    assert "the folder `cifar-10-batches-bin`" in cards["original"]
+
+
+def test_batches_win_over_class_folders_beside_them(batches, folders, tmp_path):
+    for name in ("train", "test"):
+        shutil.copytree(folders / name, batches / name)
+    assert _built(_settings(batches, tmp_path))[0].parent.name == "original"
 
 
 @pytest.mark.slow

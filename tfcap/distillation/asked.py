@@ -49,6 +49,7 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
         encoder=settings.model.encoder or ("nf_resnet_small" if on_scenes else "resnet50"),
         image_size=settings.data.image_size or (64 if small else 224),
     )
+    _check_pictures(settings)
     if settings.model.encoder_weights is None:
         from_scratch = settings.model.encoder.startswith(("nf_resnet", "small_resnet"))
         settings = settings.replace(encoder_weights="none" if from_scratch else "imagenet")
@@ -62,6 +63,16 @@ def resolved(asked: DistillSettings, said: Mapping[str, Any], verb: str) -> tupl
     _check(asked, has_weights)
     _check_words(asked, verb)
     return asked, settings
+
+
+def _check_pictures(settings: Settings) -> None:
+    """Raises InputError for pictures of classes."""
+    if settings.data.dataset in registry.OF_CLASSES:
+        raise InputError(
+            "Pictures of one class share their caption, so that none can be retrieved by it",
+            received=f"--dataset={settings.data.dataset}",
+            expected="a data set of captions",
+        )
 
 
 def _text_weights_beside(asked: DistillSettings) -> str:

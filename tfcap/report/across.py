@@ -91,7 +91,10 @@ def _test_images(part: Part) -> tuple[Any, ...] | None:
         if choices is None:
             return None
         of_data = (choices.get(name) for name in _OF_DATA)
-        keys.add((*of_data, choices.get("split", "test"), len(cell["per_image"][quality_of(cell["per_image"])])))
+        config = cell.get("data_set", {}).get("config")
+        keys.add(
+            (*of_data, config, choices.get("split", "test"), len(cell["per_image"][quality_of(cell["per_image"])]))
+        )
     return keys.pop() if len(keys) == 1 else None
 
 

@@ -97,7 +97,9 @@ def _study(path: Path, name: str, runs: Path | None) -> list[Part]:
         _check(cell, f"{path}, cell {of_cell}")
     folders = {of_cell: runs / of_cell for of_cell in cells if runs is not None and (runs / of_cell).is_dir()}
     whole = {name: with_usual_axes(cell) for name, cell in cells.items()}
-    whole = {name: _with_curve(cell, folders.get(name)) for name, cell in whole.items()}
+    whole = {
+        name: _with_data_set(_with_curve(cell, folders.get(name)), folders.get(name)) for name, cell in whole.items()
+    }
     return _parts(name, whole, folders, _fingerprint(folders))
 
 
@@ -119,6 +121,14 @@ def _with_curve(cell: dict[str, Any], folder: Path | None) -> dict[str, Any]:
         return cell
     curve = validations(read_json(path))
     return {**cell, f"val_{quality_of(cell['per_image'])}": curve} if curve else cell
+
+
+def _with_data_set(cell: dict[str, Any], folder: Path | None) -> dict[str, Any]:
+    """Returns a cell with the configuration of its data set, which studies did not always record."""
+    path = folder / "experiment.json" if folder is not None else None
+    if "data_set" in cell or path is None or not path.is_file():
+        return cell
+    return {**cell, "data_set": read_json(path).get("data_set", {})}
 
 
 def _fingerprint(folders: Mapping[str, Path]) -> str:
@@ -169,6 +179,7 @@ def _run(path: Path) -> _Run:
         "metrics": metrics,
         "per_image": read_json(path / "per_image.json"),
         "finished": described.get("started"),
+        "data_set": described.get("data_set", {}),
         "git_commit": described.get("git_commit"),
         "versions": described.get("versions", {}),
     }

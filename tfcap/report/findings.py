@@ -160,8 +160,9 @@ def _paces(found: Found) -> Table:
     return Table(
         "seconds_an_epoch",
         "Seconds an epoch",
-        "Of training once through what is kept, validation left out, the mean over seeds; how many times faster that "
-        "is than with all the data, otherwise the same, and the bounds of the 95 % interval over seeds.",
+        "Of training once through what is kept, its part of compilation included, validation left out, the mean over "
+        "seeds; how many times faster that is than with all the data, otherwise the same, and the bounds of the 95 % "
+        "interval over seeds.",
         [
             *(Column(heading(found)), Column("kept, %", 0), Column("seeds", 0), Column("seconds", 2)),
             *(Column("times faster", 1), Column("low", 1), Column("high", 1)),

@@ -90,8 +90,9 @@ def pace_table(found: ByFraction) -> str:
       found: paces with seconds, seeds and times_faster, an estimate or None.
     """
     note = (
-        "seconds of training that go once through what is kept, validation left out; behind them how many times faster"
-        " that is than with all of the data, otherwise the same, with 95 % intervals; * one seed"
+        "seconds of training that go once through what is kept, its part of compilation included, validation left out;"
+        " behind them how many times faster that is than with all of the data, otherwise the same, with 95 % intervals;"
+        " * one seed"
     )
     return _with_legend(_lines("epoch, s", found, _pace_in_words), note)
 

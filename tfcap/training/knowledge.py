@@ -29,7 +29,7 @@ def knowledge_loss(teacher: Tensor, student: Tensor, temperature: float) -> Tens
     return temperature**2 * ops.sum(ops.exp(of_teacher) * (of_teacher - of_student), axis=-1)
 
 
-class Student(keras.Model):
+class TaughtCaptioner(keras.Model):
     """A captioner whose loss of each word is alpha CE + (1 - alpha) T^2 KL; only the captioner's weights train.
 
     The teacher sees the same pictures, varied as they are for the student, and the same words before each, and is in
@@ -44,7 +44,7 @@ class Student(keras.Model):
     """
 
     def __init__(self, captioner: Captioner, teacher: Captioner, *, alpha: float, temperature: float) -> None:
-        super().__init__(name="student")
+        super().__init__(name="taught_captioner")
         teacher.trainable = False
         self.captioner, self.teacher = captioner, teacher
         self.alpha, self.temperature = alpha, temperature
