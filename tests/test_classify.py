@@ -175,7 +175,7 @@ def scenarios(data, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_each_scenario_learns_and_all_of_train_teaches_the_most(scenarios):
+def test_each_scenario_learns_and_more_from_a_teacher_and_most_from_all_of_train(scenarios):
     found = {name: _json(run / "metrics.json") for name, run in scenarios.items()}
     assert {name: one["examples_kept"] for name, one in found.items()} == {
         "full": 1200,
@@ -183,7 +183,7 @@ def test_each_scenario_learns_and_all_of_train_teaches_the_most(scenarios):
     }
     accuracy = {name: one["accuracy"]["value"] for name, one in found.items()}
     assert accuracy["full"] > 0.4 and accuracy["full"] == max(accuracy.values())
-    assert min(accuracy.values()) > 0.15, accuracy  # a tenth is chance
+    assert min(accuracy.values()) > 0.15 and accuracy["taught"] > accuracy["varied"]  # a tenth is chance
 
 
 @pytest.mark.slow

@@ -81,15 +81,15 @@ def _resnet():
 
 def test_gradient_norms_with_batch_normalisation_are_those_of_a_batch_of_one():
     model, inputs = _resnet(), _inputs(8)
-    expected = []
-    for row in range(COUNT):
+    rows, expected = [0, 2, 4], []
+    for row in rows:
         alone = {name: value[row : row + 1] for name, value in inputs.items()}
         with tf.GradientTape() as tape:
             losses, _ = model(alone, training=False)
         gradients = tape.gradient(losses, [variable.value for variable in model.trainable_variables])
         expected.append(np.sqrt(sum((tf.convert_to_tensor(gradient).numpy() ** 2).sum() for gradient in gradients)))
     assert np.ptp(expected) > 0.1 * np.mean(expected) > 0.01
-    np.testing.assert_allclose(_scores("gradient_norm", model, inputs), expected, rtol=1e-4)
+    np.testing.assert_allclose(_scores("gradient_norm", model, inputs)[rows], expected, rtol=1e-4)
 
 
 def _tracked(names, objective, model):

@@ -17,7 +17,7 @@ from tfcap.files import read_json
 from tfcap.scoring.tracking import tracking_of
 from tfcap.settings import Settings, TrainingSettings
 from tfcap.training import checkpoint
-from tfcap.training.knowledge import Student
+from tfcap.training.knowledge import TaughtCaptioner
 from tfcap.training.loop import Training
 from tfcap.training.strategy import connect
 
@@ -51,7 +51,7 @@ def _training(
     replicas = connect(TrainingSettings(strategy="single"))
     model = captioner(dropout=0.3)
     tracking = tracking_of(track, model, settings.selection) if track else None
-    objective = None if alpha is None else Student(model, captioner(seed=1), alpha=alpha, temperature=4.0)
+    objective = None if alpha is None else TaughtCaptioner(model, captioner(seed=1), alpha=alpha, temperature=4.0)
     named = {"tracking": tracking, "steps": steps, "judged_by": judged_by, "objective": objective}
     return Training(model, batches, settings, epochs, replicas, folder, validate, log, **named)
 

@@ -55,12 +55,12 @@ def _taught(replicas: Any) -> list[float]:
     import tensorflow as tf
 
     from tests.training.toy import batch, captioner
-    from tfcap.training.knowledge import Student
+    from tfcap.training.knowledge import TaughtCaptioner
     from tfcap.training.step import SummedAdamW, train_step
 
     with replicas.strategy.scope():
         model = captioner()
-        both = Student(model, captioner(seed=1), alpha=0.1, temperature=4.0)
+        both = TaughtCaptioner(model, captioner(seed=1), alpha=0.1, temperature=4.0)
         optimizer = SummedAdamW(0.1)
         optimizer.build(model.trainable_variables)
     step = train_step(both, optimizer, seed=0, clip_norm=CLIP_NORM, xla=False, strategy=replicas.strategy)
