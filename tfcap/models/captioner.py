@@ -12,6 +12,7 @@ from keras import ops
 
 from tfcap.data.text import PAD, Marks
 from tfcap.errors import InputError
+from tfcap.models.batch_norm import moving_statistics
 from tfcap.models.decoder_state import State
 from tfcap.models.encoders import Encoder
 from tfcap.models.generation import Decoding, generate
@@ -88,8 +89,10 @@ class Captioner(keras.Model):
 
     @property
     def parameters(self) -> int:
-        """How many numbers its weights are, which dropout's counters are not."""
-        return sum(math.prod(variable.shape) for variable in self.variables if "float" in variable.dtype)
+        """How many numbers its weights are, which dropout's counters and statistics that training moves are not."""
+        moved = {id(variable) for variable in moving_statistics(self)}
+        weights = (one for one in self.variables if "float" in one.dtype and id(one) not in moved)
+        return sum(math.prod(variable.shape) for variable in weights)
 
     @property
     def parameters_trained(self) -> int:
