@@ -52,7 +52,7 @@ def test_only_the_decoder_is_trained_and_scored(frozen_run):
 
 def test_a_second_run_encodes_nothing(frozen_flags, frozen_run, scenes_dir, tmp_path):
     before = _feature_files(scenes_dir)
-    assert len(before) == 3
+    assert len(before) >= 3  # of the three splits, and what other tests made of the same data
     experiment.run(Settings().replace(**frozen_flags, seed=1, export=False, run_dir=str(tmp_path / "run")))
     assert _feature_files(scenes_dir) == before
 
