@@ -93,6 +93,7 @@ class Side:
         self.classes = torch.tensor(batch["tokens"][:, 0].astype(np.int64))
 
     def step(self) -> float:
+        """Takes one step, and returns the loss before it."""
         logits = self.model(self.images)
         loss = F.cross_entropy(logits, self.classes)
         if self.teacher is not None:
